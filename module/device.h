@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef _DROPPABLE_DEVICE_H
+#define _DROPPABLE_DEVICE_H
+
+int droppable_device_init(void);
+void droppable_device_exit(void);
+
+#endif

@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The memory of one mmap() call: its lifetime, and the store of its folios. */
+
+#include <linux/fs.h>
+#include <linux/mm.h>
+#include <linux/slab.h>
+#include <linux/wait_bit.h>
+
+#include "region.h"
+#include "shrink.h"
+#include "slot.h"
+
+/*
+ * For folios and metadata alike: reclaim as hard as it gets, but fail where
+ * the OOM killer, global or the cgroup's, would come next (line 24).
+ */
+#define DROPPABLE_GFP	(GFP_KERNEL | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
+
+static struct kmem_cache *region_cache;
+
+int droppable_region_init(void)
+{
+	region_cache = KMEM_CACHE(droppable_region, SLAB_ACCOUNT);
+	return region_cache ? 0 : -ENOMEM;
+}
+
+void droppable_region_exit(void)
+{
+	kmem_cache_destroy(region_cache);
+}
+
+static struct droppable_region *region_alloc(struct vm_area_struct *vma)
+{
+	struct droppable_region *region;
+
+	region = kmem_cache_zalloc(region_cache, DROPPABLE_GFP);
+	if (!region)
+		return NULL;
+	refcount_set(&region->vmas, 1);
+	region->mm = vma->vm_mm;
+	region->mapping = vma->vm_file->f_mapping;
+	region->base = vma->vm_pgoff;
+	xa_init_flags(&region->folios, XA_FLAGS_ACCOUNT);
+	return region;
+}
+
+/**
+ * droppable_region_of - the VMA's region, made if it has none yet
+ * @vma:	locked for a fault: it can't be split, moved or closed meanwhile
+ *
+ * NULL if there is no memory for it.
+ */
+struct droppable_region *droppable_region_of(struct vm_area_struct *vma)
+{
+	struct droppable_region *region, *raced;
+
+	/* Pairs with the cmpxchg below, of another thread's first fault. */
+	region = smp_load_acquire(&vma->vm_private_data);
+	if (likely(region))
+		return region;
+	region = region_alloc(vma);
+	if (!region)
+		return NULL;
+	raced = cmpxchg(&vma->vm_private_data, NULL, region);
+	if (!raced)
+		return region;
+	kmem_cache_free(region_cache, region);
+	return raced;
+}
+
+/**
+ * droppable_region_open - a VMA was copied: by fork, split or mremap
+ * @vma:	the copy, whose vm_private_data is still the original's
+ *
+ * Can't fail, and needs no memory.
+ */
+void droppable_region_open(struct vm_area_struct *vma)
+{
+	struct droppable_region *region = vma->vm_private_data;
+
+	if (!region)
+		return;
+	if (region->mm == vma->vm_mm)
+		refcount_inc(&region->vmas);
+	else
+		vma->vm_private_data = NULL;
+}
+
+/*
+ * The range is mapped nowhere any more, unless an mremap() moved it: what is
+ * still mapped or held stays.
+ */
+static void region_remove_unused(struct droppable_region *region,
+				 pgoff_t first, pgoff_t last)
+{
+	struct folio *folio;
+	unsigned long index;
+
+	xa_for_each_range(&region->folios, index, folio, first, last) {
+		folio = droppable_region_lock_folio(region, index);
+		if (folio && !droppable_region_remove_if_unused(folio))
+			folio_unlock(folio);
+		if (folio)
+			folio_put(folio);
+		cond_resched();
+	}
+}
+
+static void region_remove_all(struct droppable_region *region)
+{
+	struct folio *folio;
+	unsigned long index;
+
+	xa_for_each(&region->folios, index, folio) {
+		folio = droppable_region_lock_folio(region, index);
+		if (!folio)
+			continue;	/* dropped just now */
+		droppable_region_remove(folio);
+		folio_put(folio);
+		cond_resched();
+	}
+}
+
+static void region_free(struct droppable_region *region)
+{
+	region_remove_all(region);
+	/*
+	 * Drops that isolated a slot before it was removed may still look at
+	 * the region.  They try locks and wait for nothing that we hold.
+	 */
+	wait_var_event(&region->drops, !atomic_read(&region->drops));
+	xa_destroy(&region->folios);
+	kmem_cache_free(region_cache, region);
+}
+
+/**
+ * droppable_region_close - a VMA goes away, its page tables have gone already
+ * @vma:	the VMA
+ */
+void droppable_region_close(struct vm_area_struct *vma)
+{
+	struct droppable_region *region = vma->vm_private_data;
+	pgoff_t first;
+
+	if (!region)
+		return;
+	if (refcount_dec_and_test(&region->vmas)) {
+		region_free(region);
+		return;
+	}
+	/* mmap_lock is held for writing: no other VMA of it can go meanwhile */
+	first = droppable_region_index(region, vma, vma->vm_start);
+	region_remove_unused(region, first, first + vma_pages(vma) - 1);
+}
+
+/*
+ * A reference to the resident folio at @index, or NULL.  It may leave the store
+ * at any time, but is no other's: its lock may be waited for.
+ */
+static struct folio *region_get_folio(struct droppable_region *region,
+				      pgoff_t index)
+{
+	struct folio *folio;
+
+	for (;;) {
+		rcu_read_lock();
+		folio = xa_load(&region->folios, index);
+		if (!folio || likely(folio_try_get(folio)))
+			break;
+		rcu_read_unlock();
+		/* Frozen under xa_lock, to be erased: wait for that. */
+		xa_lock(&region->folios);
+		xa_unlock(&region->folios);
+	}
+	/*
+	 * The store has a reference of its own, so a folio that is still there
+	 * after ours was taken hasn't been freed and used elsewhere since.
+	 */
+	if (folio && unlikely(xa_load(&region->folios, index) != folio)) {
+		folio_put(folio);
+		folio = NULL;
+	}
+	rcu_read_unlock();
+	return folio;
+}
+
+/* What is locked is in the store for as long as it stays locked. */
+static bool region_still_has(struct droppable_region *region, pgoff_t index,
+			     struct folio *folio)
+{
+	if (likely(xa_load(&region->folios, index) == folio))
+		return true;
+	folio_unlock(folio);
+	folio_put(folio);
+	return false;
+}
+
+/**
+ * droppable_region_lock_folio - find, pin and lock a resident folio
+ * @region:	kept alive by the caller
+ * @index:	in the region
+ *
+ * Waits for the folio lock, which is held over a fault's mapping of the folio
+ * or a drop's batch, neither of which waits for memory.  NULL if not resident.
+ */
+struct folio *droppable_region_lock_folio(struct droppable_region *region,
+					  pgoff_t index)
+{
+	struct folio *folio = region_get_folio(region, index);
+
+	if (!folio)
+		return NULL;
+	folio_lock(folio);
+	return region_still_has(region, index, folio) ? folio : NULL;
+}
+
+/**
+ * droppable_region_trylock_folio - the same without waiting
+ * @region:	kept alive by the caller
+ * @index:	in the region
+ */
+struct folio *droppable_region_trylock_folio(struct droppable_region *region,
+					     pgoff_t index)
+{
+	struct folio *folio = region_get_folio(region, index);
+
+	if (!folio)
+		return NULL;
+	if (!folio_trylock(folio)) {
+		folio_put(folio);
+		return NULL;
+	}
+	return region_still_has(region, index, folio) ? folio : NULL;
+}
+
+/**
+ * droppable_region_populate - make a zeroed folio resident
+ * @region:	of @vma
+ * @vma:	locked for a fault
+ * @address:	in @vma
+ * @extra:	gfp bits to add, __GFP_NORETRY where a retry comes later anyway
+ *
+ * Returns the folio locked, with a reference for the caller; ERR_PTR(-EBUSY)
+ * if another thread populated the page meanwhile; ERR_PTR(-ENOMEM).
+ */
+struct folio *droppable_region_populate(struct droppable_region *region,
+					struct vm_area_struct *vma,
+					unsigned long address, gfp_t extra)
+{
+	gfp_t gfp = DROPPABLE_GFP;
+	struct droppable_slot *slot;
+	struct folio *folio;
+	int err;
+
+	if (extra & __GFP_NORETRY)
+		gfp = (gfp & ~__GFP_RETRY_MAYFAIL) | __GFP_NORETRY;
+	slot = droppable_slot_alloc(vma, address, gfp);
+	if (!slot)
+		return ERR_PTR(-ENOMEM);
+	folio = slot->folio;
+	slot->region = region;
+	slot->index = droppable_region_index(region, vma, address);
+	folio_get(folio);
+
+	err = xa_insert(&region->folios, slot->index, folio, gfp);
+	if (err) {
+		droppable_slot_free(slot);
+		folio_put(folio);
+		return ERR_PTR(err);
+	}
+	droppable_lru_add(slot);
+	mod_node_page_state(folio_pgdat(folio), NR_KERNEL_MISC_RECLAIMABLE, 1);
+	return folio;
+}
+
+static void region_forget(struct droppable_slot *slot)
+{
+	droppable_lru_del(slot);
+	mod_node_page_state(folio_pgdat(slot->folio),
+			    NR_KERNEL_MISC_RECLAIMABLE, -1);
+	droppable_slot_free(slot);
+}
+
+/**
+ * droppable_region_remove - take a folio out of the store, held or not
+ * @folio:	locked, mapped by nobody, with a reference of the caller's;
+ *		comes back unlocked
+ */
+void droppable_region_remove(struct folio *folio)
+{
+	struct droppable_slot *slot = droppable_slot_of(folio);
+
+	xa_erase(&slot->region->folios, slot->index);
+	region_forget(slot);
+}
+
+/**
+ * droppable_region_remove_if_unused - the same, if nobody maps or pins it
+ * @folio:	locked, with a reference of the caller's; unlocked if true
+ */
+bool droppable_region_remove_if_unused(struct folio *folio)
+{
+	if (folio_mapped(folio) || droppable_slot_pinned(folio, 1))
+		return false;
+	droppable_region_remove(folio);
+	return true;
+}

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Memory pressure: the list of resident folios per cgroup and node, the
+ * shrinker that drops from its old end, and the last look before the global
+ * OOM killer.  All of it runs in reclaim: it tries, never waits, and allocates
+ * nothing.
+ */
+
+#include <linux/list_lru.h>
+#include <linux/mm.h>
+#include <linux/nodemask.h>
+#include <linux/oom.h>
+#include <linux/shrinker.h>
+#include <linux/swap.h>
+
+#include "drop.h"
+#include "shrink.h"
+#include "slot.h"
+
+/*
+ * What the OOM killer's last look drops at a time: enough for the allocation
+ * that failed and its neighbours, far from everything (line 15).
+ */
+#define OOM_DROP	1024UL
+
+static struct list_lru lru;
+static struct shrinker *shrinker;
+
+struct list_lru *droppable_lru(void)
+{
+	return &lru;
+}
+
+/**
+ * droppable_lru_add - put a slot at the young end
+ * @slot:	in no list, its folio locked
+ */
+void droppable_lru_add(struct droppable_slot *slot)
+{
+	VM_WARN_ON_ONCE(!folio_test_locked(slot->folio));
+	list_lru_add_obj(&lru, &slot->lru);
+}
+
+/**
+ * droppable_lru_del - take a slot off
+ * @slot:	on the list, as every slot in the store is while its folio is
+ *		locked by somebody who has not isolated it
+ */
+void droppable_lru_del(struct droppable_slot *slot)
+{
+	VM_WARN_ON_ONCE(!folio_test_locked(slot->folio));
+	list_lru_del_obj(&lru, &slot->lru);
+}
+
+static enum lru_status isolate(struct list_head *item,
+			       struct list_lru_one *list, void *batch)
+{
+	struct droppable_slot *slot;
+
+	slot = container_of(item, struct droppable_slot, lru);
+	/* A slot on the list has its folio's store reference: no get needed. */
+	if (!folio_trylock(slot->folio))
+		return LRU_SKIP;
+	if (droppable_slot_pinned(slot->folio, 0)) {
+		folio_unlock(slot->folio);
+		return LRU_ROTATE;
+	}
+	list_lru_isolate(list, item);
+	droppable_drop_isolated(slot, batch);
+	return LRU_REMOVED;
+}
+
+static unsigned long count_objects(struct shrinker *s,
+				   struct shrink_control *sc)
+{
+	return list_lru_shrink_count(&lru, sc) ?: SHRINK_EMPTY;
+}
+
+static unsigned long scan_objects(struct shrinker *s,
+				  struct shrink_control *sc)
+{
+	unsigned long dropped;
+	LIST_HEAD(batch);
+
+	list_lru_shrink_walk(&lru, sc, isolate, &batch);
+	dropped = droppable_drop(&batch, false);
+	mm_account_reclaimed_pages(dropped);
+	return dropped;
+}
+
+/*
+ * Called before the global OOM killer picks a victim; it doesn't if we have
+ * freed something (line 9).  A cgroup's OOM killer has no such call, and needs
+ * none: its reclaim has gone through our list at every priority by then.
+ */
+static int oom_notify(struct notifier_block *nb, unsigned long unused,
+		      void *freed)
+{
+	unsigned long dropped = 0;
+	int nid;
+
+	for_each_node_state(nid, N_MEMORY) {
+		unsigned long nr = OOM_DROP;
+
+		while (nr && dropped < OOM_DROP) {
+			unsigned long some = min(nr, 128UL);
+			LIST_HEAD(batch);
+
+			nr -= some;
+			list_lru_walk_node(&lru, nid, isolate, &batch, &some);
+			dropped += droppable_drop(&batch, false);
+		}
+	}
+	*(unsigned long *)freed += dropped;
+	return NOTIFY_OK;
+}
+
+static struct notifier_block oom_notifier = {
+	.notifier_call = oom_notify,
+};
+
+int droppable_shrink_init(void)
+{
+	int err = -ENOMEM;
+
+	shrinker = shrinker_alloc(SHRINKER_MEMCG_AWARE | SHRINKER_NUMA_AWARE,
+				  "droppable");
+	if (!shrinker)
+		return err;
+	err = list_lru_init_memcg(&lru, shrinker);
+	if (err)
+		goto free_shrinker;
+	err = register_oom_notifier(&oom_notifier);
+	if (err)
+		goto destroy_lru;
+	shrinker->scan_objects = scan_objects;
+	shrinker->count_objects = count_objects;
+	shrinker_register(shrinker);
+	return 0;
+
+destroy_lru:
+	list_lru_destroy(&lru);
+free_shrinker:
+	shrinker_free(shrinker);
+	return err;
+}
+
+void droppable_shrink_exit(void)
+{
+	unregister_oom_notifier(&oom_notifier);
+	shrinker_free(shrinker);
+	list_lru_destroy(&lru);
+}

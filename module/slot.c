@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: GPL-2.0
+/* One resident folio: allocated, charged, and given back. */
+
+#include <linux/highmem.h>
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+
+#include "region.h"
+#include "shrink.h"
+#include "slot.h"
+
+static struct kmem_cache *slot_cache;
+
+int droppable_slot_init(void)
+{
+	slot_cache = KMEM_CACHE(droppable_slot, SLAB_ACCOUNT);
+	return slot_cache ? 0 : -ENOMEM;
+}
+
+void droppable_slot_exit(void)
+{
+	kmem_cache_destroy(slot_cache);
+}
+
+/*
+ * A kernel thread that borrows an mm (vhost, aio) has no cgroup of its own to
+ * charge: without this, whoever can make one touch the area escapes its limit.
+ */
+static struct mem_cgroup *charge_begin(struct vm_area_struct *vma)
+{
+	if (likely(!(current->flags & PF_KTHREAD)))
+		return NULL;
+	return set_active_memcg(get_mem_cgroup_from_mm(vma->vm_mm));
+}
+
+static void charge_end(struct mem_cgroup *old)
+{
+	if (likely(!(current->flags & PF_KTHREAD)))
+		return;
+	mem_cgroup_put(set_active_memcg(old));
+}
+
+/**
+ * droppable_slot_alloc - a new zeroed folio with its slot
+ * @vma:	where it will be mapped: its mempolicy applies
+ * @address:	likewise
+ * @gfp:	must not start the OOM killer
+ *
+ * Both are charged to the current task's cgroup (contract line 20).  The folio
+ * comes locked, with the store's reference.  NULL if there is no memory.
+ */
+struct droppable_slot *droppable_slot_alloc(struct vm_area_struct *vma,
+					    unsigned long address, gfp_t gfp)
+{
+	struct mem_cgroup *old = charge_begin(vma);
+	struct droppable_slot *slot;
+	struct page *page;
+
+	/* The slot first: its lru argument readies the cgroup's list. */
+	slot = kmem_cache_alloc_lru(slot_cache, droppable_lru(), gfp);
+	if (!slot)
+		goto no_slot;
+	page = alloc_page_vma(gfp | __GFP_HIGHMEM | __GFP_ZERO |
+			      DROPPABLE_GFP_CHARGE, vma, address);
+	if (!page)
+		goto free_slot;
+	INIT_LIST_HEAD(&slot->lru);
+	slot->flags = 0;
+	slot->folio = page_folio(page);
+	folio_lock(slot->folio);	/* nobody else knows it: no wait */
+	if (droppable_charge_folio(slot->folio, vma->vm_file->f_mapping, gfp))
+		goto free_folio;
+	droppable_set_private(slot->folio, slot);
+	charge_end(old);
+	return slot;
+
+free_folio:
+	folio_unlock(slot->folio);
+	folio_put(slot->folio);
+free_slot:
+	kmem_cache_free(slot_cache, slot);
+no_slot:
+	charge_end(old);
+	return NULL;
+}
+
+/**
+ * droppable_slot_free - give up the store's reference and the slot
+ * @slot:	in no list and no xarray; its folio is locked, and unlocked here
+ *
+ * The folio itself goes when its last holder lets go.
+ */
+void droppable_slot_free(struct droppable_slot *slot)
+{
+	struct folio *folio = slot->folio;
+
+	droppable_set_private(folio, NULL);
+	kmem_cache_free(slot_cache, slot);
+	droppable_uncharge_folio(folio);
+	folio_unlock(folio);
+	folio_put(folio);
+}

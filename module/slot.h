@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef _DROPPABLE_SLOT_H
+#define _DROPPABLE_SLOT_H
+
+#include <linux/list.h>
+#include <linux/mm.h>
+
+struct droppable_region;
+struct address_space;
+
+/* A drop unmapped this folio and then found that somebody pins it. */
+#define DROPPABLE_SLOT_HELD	(1U << 0)
+
+/**
+ * struct droppable_slot - what the module knows of one resident folio
+ * @lru:	on the shrinker's list_lru, or on the list of the drop that
+ *		isolated it
+ * @region:	owner (invariant)
+ * @folio:	the folio, whose ->private points back (invariant)
+ * @index:	its place in region->folios (invariant)
+ * @flags:	DROPPABLE_SLOT_*
+ *
+ * Born and freed with the folio's place in region->folios.  Everything in it
+ * is protected by the folio lock; the list_lru's callback may look at a slot
+ * on its list because a slot leaves the list before it is freed.
+ *
+ * It is a slab object of its own, not page->lru, because the list_lru tells
+ * cgroup and node by the slab page that an item lies in.
+ */
+struct droppable_slot {
+	struct list_head lru;
+	struct droppable_region *region;
+	struct folio *folio;
+	pgoff_t index;
+	unsigned int flags;
+};
+
+int droppable_slot_init(void);
+void droppable_slot_exit(void);
+
+struct droppable_slot *droppable_slot_alloc(struct vm_area_struct *vma,
+					    unsigned long address, gfp_t gfp);
+void droppable_slot_free(struct droppable_slot *slot);
+
+static inline struct droppable_slot *droppable_slot_of(struct folio *folio)
+{
+	VM_WARN_ON_ONCE(!folio_test_locked(folio));
+	return folio_get_private(folio);
+}
+
+/*
+ * References of a folio in the store that nobody pins: the store's and one per
+ * page table entry.  Exact under the folio lock; a pin can still appear while
+ * the folio is mapped, so a drop asks again after unmapping it.
+ */
+static inline int droppable_slot_refs(struct folio *folio)
+{
+	return 1 + DROPPABLE_CHARGE_REFS + (folio_mapped(folio) ? 1 : 0);
+}
+
+static inline bool droppable_slot_pinned(struct folio *folio, int own)
+{
+	return folio_ref_count(folio) > droppable_slot_refs(folio) + own;
+}
+
+#endif

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-2.0
+# Thin: the kernel module is built by kbuild (Kbuild, module/Kbuild), the
+# library by userspace/Makefile; packaging/install-module knows DKMS.
+
+PREFIX     ?= /usr/local
+LIBDIR     ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+MANDIR     ?= $(PREFIX)/share/man
+DESTDIR    ?=
+export PREFIX LIBDIR INCLUDEDIR MANDIR DESTDIR
+
+# Not exported unless the user set it: for install it narrows the kernels.
+KVER ?= $(shell uname -r)
+KDIR ?= /lib/modules/$(KVER)/build
+# kbuild has to use the kind of compiler that built the kernel.
+LLVM_IF_CLANG = $(if $(shell grep -s '^CONFIG_CC_IS_CLANG=y' '$(KDIR)/.config'),LLVM=1)
+
+all: lib
+
+help:
+	@echo 'make                 the library'
+	@echo 'make demo            a stock kernel in a VM, with the module, under pressure'
+	@echo 'make check           all tests, on all kernels (KERNELS="6.1 7.3" to choose)'
+	@echo 'make compare         the device beside native MAP_DROPPABLE, line by line'
+	@echo 'make module          the module, for KVER ($(KVER)) or KDIR'
+	@echo 'make style           shellcheck, man page lint, checkpatch if there is one'
+	@echo 'make clean'
+	@echo
+	@echo 'sudo make install    module by DKMS, library, headers, man pages, udev rule'
+	@echo 'sudo make uninstall  takes all of it away'
+	@echo 'install-lib, install-module, uninstall-lib, uninstall-module: one half'
+	@echo
+	@echo 'PREFIX=$(PREFIX) LIBDIR=$(LIBDIR) INCLUDEDIR=$(INCLUDEDIR)'
+	@echo 'MANDIR=$(MANDIR) DESTDIR=$(DESTDIR)'
+	@echo 'DESTDIR set: files only, no DKMS, no modprobe.  WITH_MAN=no: no man pages.'
+	@echo 'KVER="a b" with install: build the module for these kernels only.'
+
+lib:
+	$(MAKE) -C userspace
+
+module:
+	@test -e '$(KDIR)/Makefile' || { \
+		echo 'No kernel headers in $(KDIR).  On Debian and Ubuntu:' \
+		'apt-get install linux-headers-$(KVER); on Fedora:' \
+		'dnf install kernel-devel-$(KVER)' >&2; exit 1; }
+	$(MAKE) -C '$(KDIR)' M='$(CURDIR)' $(LLVM_IF_CLANG) modules
+
+check:
+	tests/check
+demo:
+	tests/demo
+compare:
+	tests/compare
+
+# What can't work is said before anything is installed.
+install:
+	packaging/install-module check
+	$(MAKE) install-lib
+	$(MAKE) install-module
+
+install-lib:
+	$(MAKE) -C userspace install
+	@packaging/ldconfig '$(LIBDIR)'
+
+install-module:
+	packaging/install-module install
+
+uninstall: uninstall-module uninstall-lib
+uninstall-lib:
+	$(MAKE) -C userspace uninstall
+	@packaging/ldconfig
+uninstall-module:
+	packaging/install-module uninstall
+
+style:
+	packaging/style
+
+clean:
+	$(MAKE) -C userspace clean
+	$(MAKE) -C userspace/examples clean
+	rm -rf build
+	find module . -maxdepth 1 \( -name '*.o' -o -name '*.ko' -o -name '*.mod' \
+		-o -name '*.mod.c' -o -name '.*.cmd' -o -name '.*.o.d' \
+		-o -name Module.symvers -o -name modules.order \
+		-o -name .module-common.o -o -name built-in.a \) -type f -delete
+
+.PHONY: all help lib module check demo compare install install-lib \
+	install-module uninstall uninstall-lib uninstall-module style clean

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later OR MIT */
+/*
+ * libdroppable: memory that the kernel may take back at any time.
+ *
+ * WARNING.  Checking a page and then using it is not safe here: it can read
+ * zero from one instruction to the next.  Copy the data out, then check that
+ * it was still there (libdroppable(3), "Reading safely").  Never keep in this
+ * memory what can't be made again, nor a pointer, a lock or a length that is
+ * acted on before it has been checked.
+ *
+ * Conventions
+ *  - Functions return 0, or a negative errno value.  errno itself means
+ *    nothing after a call.  On failure no output argument has been written,
+ *    except where said.
+ *  - All sizes are in bytes.
+ *  - The library has no globals, prints nothing, starts no threads, installs
+ *    no signal handlers.
+ *  - A handle doesn't change between droppable_open() and droppable_close():
+ *    every other function may be called on the same handle by any number of
+ *    threads at once, also after fork(2), in the parent and in the child.
+ *
+ * "Line N" names a line of the device's contract, droppable(4).
+ */
+#ifndef LIBDROPPABLE_H
+#define LIBDROPPABLE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define DROPPABLE_MUST_CHECK __attribute__((__warn_unused_result__))
+#else
+#define DROPPABLE_MUST_CHECK
+#endif
+
+/* A source of droppable memory. */
+struct droppable;
+
+/* Flags of droppable_open().  The two exclude each other. */
+#define DROPPABLE_DEVICE_ONLY	0x1u	/* /dev/droppable, or fail */
+#define DROPPABLE_NATIVE_ONLY	0x2u	/* MAP_DROPPABLE of Linux 6.11, or fail */
+
+/* Where a handle's memory comes from.  Values are never reused. */
+enum droppable_backend {
+	DROPPABLE_BACKEND_NONE = 0,	/* only for a NULL handle */
+	DROPPABLE_BACKEND_DEVICE = 1,	/* /dev/droppable */
+	DROPPABLE_BACKEND_NATIVE = 2	/* mmap(2) with MAP_DROPPABLE */
+};
+
+/*
+ * What memory from a handle is guaranteed to be: bits of
+ * droppable_guarantees().  A bit that is clear means "not promised".  Bits are
+ * never reused and never weakened.
+ */
+
+/* Its contents are never swapped out (line 14). */
+#define DROPPABLE_G_NEVER_SWAPPED	(UINT64_C(1) << 0)
+/* Core dumps hold none of it, whatever coredump_filter says (line 30). */
+#define DROPPABLE_G_NOT_DUMPED		(UINT64_C(1) << 1)
+/* A child made by fork(2) has the mapping and reads zeros (line 28). */
+#define DROPPABLE_G_WIPED_ON_FORK	(UINT64_C(1) << 2)
+/* And no madvise(2) can change that (line 29). */
+#define DROPPABLE_G_WIPE_STICKS		(UINT64_C(1) << 3)
+/* Usable with RLIMIT_MEMLOCK 0 and no capability (line 31). */
+#define DROPPABLE_G_NO_MLOCK_CHARGE	(UINT64_C(1) << 4)
+/* mlock(2), mlockall(2) can't keep it from being dropped (lines 6, 31). */
+#define DROPPABLE_G_NEVER_LOCKED	(UINT64_C(1) << 5)
+/* Nothing is reserved against overcommit limits (line 7). */
+#define DROPPABLE_G_NO_RESERVE		(UINT64_C(1) << 6)
+/* A load or store never gets SIGBUS or SIGSEGV for lack of memory (24). */
+#define DROPPABLE_G_NONFATAL_FAULT	(UINT64_C(1) << 7)
+/* A load or store never starts the OOM killer (line 24). */
+#define DROPPABLE_G_FAULT_NO_OOM	(UINT64_C(1) << 8)
+/* While a load or store waits for memory, signals still work (line 25). */
+#define DROPPABLE_G_FAULT_KILLABLE	(UINT64_C(1) << 9)
+/* Dropped when the machine is short of memory, before the OOM killer (9). */
+#define DROPPABLE_G_DROP_BEFORE_OOM	(UINT64_C(1) << 10)
+/* The same when a cgroup reaches its limit, in that cgroup (10, 11). */
+#define DROPPABLE_G_DROP_IN_CGROUP	(UINT64_C(1) << 11)
+/* A page the kernel holds for I/O isn't dropped meanwhile (line 18). */
+#define DROPPABLE_G_HELD_PAGES_STAY	(UINT64_C(1) << 12)
+/* droppable_drop() works (lines 21, 22). */
+#define DROPPABLE_G_DROP_NOW		(UINT64_C(1) << 13)
+/* And it tells how much it dropped. */
+#define DROPPABLE_G_DROP_COUNT		(UINT64_C(1) << 14)
+
+/* What droppable_drop() stores where the amount can't be known. */
+#define DROPPABLE_UNKNOWN	((size_t)-1)
+
+/**
+ * droppable_open() - get a source of droppable memory
+ * @ctx:	out: the handle; end it with droppable_close()
+ * @flags:	0, DROPPABLE_DEVICE_ONLY or DROPPABLE_NATIVE_ONLY
+ *
+ * With 0 that is the device, and the kernel's own MAP_DROPPABLE only where
+ * there is no device at all.  A device that is there and can't be used is an
+ * error, not a reason to fall back: MAP_DROPPABLE promises less, and whoever
+ * wants it then has to ask for it.  Nothing weaker is ever substituted.
+ *
+ * Returns 0, or
+ *	-EINVAL		ctx is NULL; unknown flags, or both flags
+ *	-ENODEV		DROPPABLE_DEVICE_ONLY, and there is no device
+ *	-ENOTSUP	neither device nor MAP_DROPPABLE (0); this kernel, or
+ *			this architecture, has no MAP_DROPPABLE
+ *			(DROPPABLE_NATIVE_ONLY)
+ *	-EACCES, -EPERM	the device is there, but permissions or a sandbox don't
+ *			let this process open it; or a sandbox refuses
+ *			MAP_DROPPABLE
+ *	-ENOTTY		something at /dev/droppable is not this device
+ *	-EMFILE, -ENFILE, -ENOMEM, or what else open(2), mmap(2) said
+ *
+ * Thread-safe.  Since: 0.1
+ */
+int droppable_open(struct droppable **ctx, unsigned int flags)
+	DROPPABLE_MUST_CHECK;
+
+/**
+ * droppable_close() - end a handle
+ * @ctx:	the handle; NULL does nothing
+ *
+ * Memory that was mapped through it stays (line 3): unmap it before with
+ * droppable_unmap(), or at any time with munmap(2).
+ *
+ * No other call on this handle may be under way or follow.  Since: 0.1
+ */
+void droppable_close(struct droppable *ctx);
+
+/**
+ * droppable_map() - map droppable memory
+ * @ctx:	the handle
+ * @len:	bytes, not 0; rounded up to whole pages
+ * @addr:	out: first byte, at a page boundary; readable and writable
+ *
+ * Reads zero, and is shared with nobody but threads (lines 1, 2).
+ *
+ * Returns 0, or
+ *	-EINVAL		ctx or addr is NULL; len is 0
+ *	-ENOMEM		no such stretch of address space, or too many mappings
+ *	-EBADF		somebody closed the handle's file descriptor, and
+ *			perhaps has opened something else in its place
+ *	or what else mmap(2) said
+ *
+ * Thread-safe.  Since: 0.1
+ */
+int droppable_map(struct droppable *ctx, size_t len, void **addr)
+	DROPPABLE_MUST_CHECK;
+
+/**
+ * droppable_unmap() - take a mapping, or a part of it, away
+ * @ctx:	the handle
+ * @addr:	first byte, at a page boundary
+ * @len:	bytes, not 0; rounded up to whole pages
+ *
+ * As with munmap(2), whatever is mapped in the range goes.
+ *
+ * Returns 0, or
+ *	-EINVAL		ctx or addr is NULL; addr is not at a page boundary;
+ *			len is 0, or reaches beyond the address space
+ *	-ENOMEM		taking out the middle would make too many mappings
+ *
+ * Thread-safe.  Since: 0.1
+ */
+int droppable_unmap(struct droppable *ctx, void *addr, size_t len);
+
+/**
+ * droppable_drop() - drop a range now
+ * @ctx:	the handle
+ * @addr:	first byte, at a page boundary
+ * @len:	bytes, not 0; rounded up to whole pages
+ * @dropped:	out: bytes that were in memory and now read zero, or
+ *		DROPPABLE_UNKNOWN; may be NULL; also written with -EBUSY
+ *
+ * After 0 every page of the range reads zero until it is written again.  The
+ * range has to be droppable memory, and nothing but that, and of the handle's
+ * own backend: with MAP_DROPPABLE ordinary memory in it is zeroed too, because
+ * the kernel offers no way to tell.  The amount is unknown there as well.
+ *
+ * Returns 0, or
+ *	-EINVAL		as droppable_unmap()
+ *	-ENOMEM		some of the range isn't mapped from the device, and
+ *			nothing was dropped; with MAP_DROPPABLE: isn't mapped
+ *			at all, and the rest was dropped
+ *	-EBUSY		the kernel holds some of the pages, for I/O; these were
+ *			left alone, the others were dropped (device only)
+ *	-ENOTSUP	DROPPABLE_G_DROP_NOW is not given
+ *	-EINTR		a fatal signal came; the process is about to end
+ *	-EBADF		as droppable_map()
+ *
+ * Thread-safe.  Since: 0.1
+ */
+int droppable_drop(struct droppable *ctx, void *addr, size_t len,
+		   size_t *dropped);
+
+/**
+ * droppable_backend() - where a handle's memory comes from
+ * @ctx:	the handle
+ *
+ * Returns DROPPABLE_BACKEND_*; _NONE for NULL.  Thread-safe.  Since: 0.1
+ */
+enum droppable_backend droppable_backend(const struct droppable *ctx);
+
+/**
+ * droppable_guarantees() - what a handle's memory is guaranteed to be
+ * @ctx:	the handle
+ *
+ * A program that needs something says so:
+ *	if ((droppable_guarantees(ctx) & need) != need)
+ *		...
+ *
+ * For MAP_DROPPABLE the mask holds what every kernel that has it keeps, so
+ * some kernels do better than it says; droppable(7) has the details.
+ *
+ * Returns a mask of DROPPABLE_G_*; 0 for NULL.  Thread-safe.  Since: 0.1
+ */
+uint64_t droppable_guarantees(const struct droppable *ctx);
+
+/**
+ * droppable_backend_name() - a backend's name, for people and logs
+ * @backend:	DROPPABLE_BACKEND_*
+ *
+ * Returns a constant such as "device"; NULL for a value unknown to this
+ * version.  Thread-safe.  Since: 0.1
+ */
+const char *droppable_backend_name(enum droppable_backend backend);
+
+/**
+ * droppable_guarantee_name() - a guarantee's name, for people and logs
+ * @bit:	one DROPPABLE_G_*
+ *
+ * Returns a constant such as "never-swapped"; NULL for no bit, several bits
+ * or a bit unknown to this version.  Thread-safe.  Since: 0.1
+ */
+const char *droppable_guarantee_name(uint64_t bit);
+
+/**
+ * droppable_version() - the library's version
+ *
+ * Returns a constant such as "0.1.0".  Thread-safe.  Since: 0.1
+ */
+const char *droppable_version(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* LIBDROPPABLE_H */

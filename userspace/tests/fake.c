@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
+/*
+ * libdroppable against a device and a kernel that say what each test wants:
+ * TAP on stdout.  Linked with --wrap for the calls below.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <linux/droppable.h>
+
+#include "droppable.h"
+
+/* What the next calls answer: an errno, or 0 for success. */
+static struct {
+	int open, info, drop, native, keeponfork;
+	const char *path; /* what stands for the device */
+	unsigned long long features, dropped, pinned;
+	struct droppable_drop seen;
+	int mmap_flags, madvise;
+} fake;
+
+static int test_nr, failed;
+
+int __wrap_open(const char *path, int flags, ...);
+int __wrap_ioctl(int fd, unsigned long cmd, ...);
+void *__wrap_mmap(void *addr, size_t len, int prot, int flags, int fd,
+		  off_t off);
+int __wrap_madvise(void *addr, size_t len, int advice);
+int __real_open(const char *path, int flags, ...);
+void *__real_mmap(void *addr, size_t len, int prot, int flags, int fd,
+		  off_t off);
+
+static int answer(int err)
+{
+	errno = err;
+	return err ? -1 : 0;
+}
+
+int __wrap_open(const char *path, int flags, ...)
+{
+	if (strcmp(path, DROPPABLE_DEVICE))
+		return __real_open(path, flags);
+	return fake.open ? answer(fake.open) : __real_open(fake.path, flags);
+}
+
+int __wrap_ioctl(int fd, unsigned long cmd, ...)
+{
+	struct droppable_drop *drop;
+	struct droppable_info *info;
+	va_list ap;
+
+	(void)fd;
+	va_start(ap, cmd);
+	if (cmd == DROPPABLE_IOC_INFO) {
+		info = va_arg(ap, struct droppable_info *);
+		va_end(ap);
+		info->abi = DROPPABLE_ABI;
+		info->features = fake.features;
+		info->page_size = 4096;
+		return answer(fake.info);
+	}
+	drop = va_arg(ap, struct droppable_drop *);
+	va_end(ap);
+	fake.seen = *drop;
+	drop->dropped = fake.dropped;
+	drop->pinned = fake.pinned;
+	return answer(cmd == DROPPABLE_IOC_DROP ? fake.drop : ENOTTY);
+}
+
+void *__wrap_mmap(void *addr, size_t len, int prot, int flags, int fd,
+		  off_t off)
+{
+	fake.mmap_flags = flags;
+	if (fd < 0 && fake.native) {
+		errno = fake.native;
+		return MAP_FAILED;
+	}
+	return __real_mmap(addr, len, prot, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+			   off);
+}
+
+int __wrap_madvise(void *addr, size_t len, int advice)
+{
+	(void)addr;
+	(void)len;
+	fake.madvise = advice;
+	return answer(advice == 19 ? fake.keeponfork : 0);
+}
+
+static void reset(void)
+{
+	memset(&fake, 0, sizeof(fake));
+	fake.path = "/dev/null";
+	fake.features = DROPPABLE_FEATURE_DROP;
+	fake.keeponfork = EINVAL;
+}
+
+static void is(long got, long want, const char *what)
+{
+	printf("%sok %d - %s", got == want ? "" : "not ", ++test_nr, what);
+	if (got != want) {
+		printf(" (got %ld, want %ld)", got, want);
+		failed = 1;
+	}
+	printf("\n");
+}
+
+/* The backend that droppable_open() chose, or its error. */
+static int choice(unsigned int flags)
+{
+	struct droppable *ctx;
+	int err = droppable_open(&ctx, flags);
+
+	if (err)
+		return err;
+	err = droppable_backend(ctx);
+	droppable_close(ctx);
+	return err;
+}
+
+static void test_device_errors(void)
+{
+	/* The first three mean that there is no device. */
+	static const int errs[] = { ENOENT, ENODEV, ENXIO,  EACCES,
+				    EPERM,  EMFILE, ENFILE, ENOMEM };
+	char what[80];
+	size_t i;
+
+	for (i = 0; i < sizeof(errs) / sizeof(*errs); i++) {
+		reset();
+		fake.open = errs[i];
+		snprintf(what, sizeof(what), "open() says %s: any",
+			 strerror(errs[i]));
+		is(choice(0), i < 3 ? DROPPABLE_BACKEND_NATIVE : -errs[i],
+		   what);
+		snprintf(what, sizeof(what), "open() says %s: device only",
+			 strerror(errs[i]));
+		is(choice(DROPPABLE_DEVICE_ONLY), i < 3 ? -ENODEV : -errs[i],
+		   what);
+	}
+	reset();
+	fake.info = ENOTTY;
+	is(choice(0), -ENOTTY, "something else at the device's place: any");
+	is(choice(DROPPABLE_DEVICE_ONLY), -ENOTTY,
+	   "something else at the device's place: device only");
+	is(choice(DROPPABLE_NATIVE_ONLY), DROPPABLE_BACKEND_NATIVE,
+	   "something else at the device's place: native only");
+	reset();
+	is(choice(0), DROPPABLE_BACKEND_DEVICE, "a device: any");
+	is(choice(DROPPABLE_NATIVE_ONLY), DROPPABLE_BACKEND_NATIVE,
+	   "a device: native only");
+}
+
+static void test_native_errors(void)
+{
+	/* The first four mean that the kernel hasn't got it. */
+	static const int errs[] = { EINVAL, EOPNOTSUPP, 524,
+				    ENOSYS, EPERM,	ENOMEM };
+	char what[80];
+	size_t i;
+
+	for (i = 0; i < sizeof(errs) / sizeof(*errs); i++) {
+		reset();
+		fake.open = ENOENT;
+		fake.native = errs[i];
+		snprintf(what, sizeof(what), "mmap() says %d: any", errs[i]);
+		is(choice(0), i < 4 ? -ENOTSUP : -errs[i], what);
+		snprintf(what, sizeof(what), "mmap() says %d: native only",
+			 errs[i]);
+		is(choice(DROPPABLE_NATIVE_ONLY),
+		   i < 4 ? -ENOTSUP : -errs[i], what);
+	}
+	reset();
+	fake.open = ENOENT;
+	fake.keeponfork = 0;
+	is(choice(0), -ENOTSUP, "mmap() ignores the flag: ordinary memory");
+}
+
+static void test_device(void)
+{
+	struct droppable *ctx;
+	size_t n = 77;
+	void *p;
+
+	reset();
+	is(droppable_open(&ctx, 0), 0, "device: open");
+	is((long)(droppable_guarantees(ctx) & DROPPABLE_G_DROP_COUNT),
+	   (long)DROPPABLE_G_DROP_COUNT, "device: counts");
+	is(droppable_map(ctx, 8192, &p), 0, "device: map");
+	is(fake.mmap_flags, MAP_SHARED, "device: mapped shared");
+	fake.dropped = 2;
+	is(droppable_drop(ctx, p, 4097, &n), 0, "device: drop");
+	is((long)n, 8192, "device: the amount is in bytes");
+	is((long)fake.seen.len, 8192, "device: length in whole pages");
+	is((long)(fake.seen.addr - (__u64)(unsigned long)p), 0,
+	   "device: address");
+	fake.dropped = 1;
+	fake.pinned = 1;
+	is(droppable_drop(ctx, p, 8192, &n), -EBUSY, "device: a held page");
+	is((long)n, 4096, "device: what went beside a held page");
+	n = 77;
+	fake.drop = ENOMEM;
+	is(droppable_drop(ctx, p, 8192, &n), -ENOMEM, "device: another's");
+	is((long)n, 77, "device: failure stores nothing");
+	is(droppable_unmap(ctx, p, 8192), 0, "device: unmap");
+	droppable_close(ctx);
+
+	reset();
+	fake.features = 0;
+	is(droppable_open(&ctx, 0), 0, "device without drop: open");
+	is((long)(droppable_guarantees(ctx) &
+		  (DROPPABLE_G_DROP_NOW | DROPPABLE_G_DROP_COUNT)),
+	   0, "device without drop: says so");
+	is(droppable_map(ctx, 4096, &p), 0, "device without drop: map");
+	is(droppable_drop(ctx, p, 4096, NULL), -ENOTSUP,
+	   "device without drop: drop");
+	is(droppable_unmap(ctx, p, 4096), 0, "device without drop: unmap");
+	droppable_close(ctx);
+}
+
+static void test_native(void)
+{
+	struct droppable *ctx;
+	void *p;
+
+	reset();
+	is(droppable_open(&ctx, DROPPABLE_NATIVE_ONLY), 0, "native: open");
+	is((long)(droppable_guarantees(ctx) &
+		  (DROPPABLE_G_DROP_BEFORE_OOM | DROPPABLE_G_DROP_IN_CGROUP |
+		   DROPPABLE_G_FAULT_NO_OOM | DROPPABLE_G_NEVER_LOCKED |
+		   DROPPABLE_G_DROP_COUNT)),
+	   0, "native: promises less than the device");
+	is(droppable_map(ctx, 4096, &p), 0, "native: map");
+	is(fake.mmap_flags, MAP_ANONYMOUS | 0x08, "native: mapped droppable");
+	is(droppable_drop(ctx, p, 4096, NULL), 0, "native: drop");
+	is(fake.madvise, 24, "native: drops by MADV_DONTNEED_LOCKED");
+	is(droppable_unmap(ctx, p, 4096), 0, "native: unmap");
+	droppable_close(ctx);
+}
+
+int main(void)
+{
+	test_device_errors();
+	test_native_errors();
+	test_device();
+	test_native();
+	printf("1..%d\n", test_nr);
+	return failed;
+}

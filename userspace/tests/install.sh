@@ -1,0 +1,147 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
+# The library as somebody who installed it meets it: TAP on stdout.
+# Functions are called through ok():
+# shellcheck disable=SC2317
+set -u
+cd "$(dirname "$0")/.." || exit 1
+CC=${CC:-cc} CXX=${CXX:-c++}
+tmp=$(mktemp -d) || exit 1
+trap 'rm -rf "$tmp"' EXIT
+unset DESTDIR PREFIX LIBDIR INCLUDEDIR MANDIR MAKEFLAGS MFLAGS BUILD
+unset PKG_CONFIG_PATH PKG_CONFIG_LIBDIR
+n=0 failed=0
+
+ok() { # DESCRIPTION COMMAND...
+	what=$1
+	shift
+	n=$((n + 1))
+	if "$@" >"$tmp/out" 2>&1; then
+		echo "ok $n - $what"
+	else
+		echo "not ok $n - $what"
+		sed 's/^/# /' "$tmp/out"
+		failed=1
+	fi
+}
+
+skip() {
+	n=$((n + 1))
+	echo "ok $n - $1 # SKIP $2"
+}
+
+man=yes
+command -v scdoc >/dev/null || man=no
+mk() { make -s BUILD="$tmp/build" WERROR=-Werror WITH_MAN="$man" "$@"; }
+P=$tmp/p
+lib=$tmp/build/libdroppable.so.0
+
+ok "builds without a warning" mk
+ok "installs into a prefix" mk PREFIX="$P" install
+
+# --- the header, alone and first ---
+echo '#include <droppable.h>
+int use(void);
+int use(void) { return DROPPABLE_G_DROP_COUNT == 0 || !droppable_version(); }' \
+	>"$tmp/h.c"
+cp "$tmp/h.c" "$tmp/h.cc"
+W="-Wall -Wextra -pedantic -pedantic-errors -Werror -I$P/include -c -o /dev/null"
+for std in c99 c11 gnu17; do
+	# shellcheck disable=SC2086
+	ok "header as $std" $CC -std=$std $W "$tmp/h.c"
+done
+if command -v "$CXX" >/dev/null; then
+	for std in c++11 c++17 c++20; do
+		# shellcheck disable=SC2086
+		ok "header as $std" $CXX -std=$std $W "$tmp/h.cc"
+	done
+else
+	skip "header as C++" "no C++ compiler"
+fi
+echo '#include <linux/droppable.h>
+int abi = DROPPABLE_ABI + (int)sizeof(struct droppable_info);' >"$tmp/u.c"
+# shellcheck disable=SC2086
+ok "the kernel's header as c99" $CC -std=c99 $W "$tmp/u.c"
+
+# --- the shared object ---
+declared() {
+	$CC -E -P -include stddef.h "$P/include/droppable.h" | tr '\n' ' ' |
+		grep -oE '\bdroppable_[a-z_]+ *\(' | tr -d ' (' | sort -u
+}
+mapped() {
+	sed -n 's/^\t\t\(droppable_[a-z_]*\);$/\1/p' lib/libdroppable.map | sort
+}
+exported() {
+	nm -D --defined-only "$lib" | awk '$2 != "A" { print $3 }' | sort
+}
+same() { [ "$1" = "$2" ] || { echo "$1"; echo "--"; echo "$2"; false; }; }
+ok "exports what the map lists, in its version" \
+	same "$(exported)" "$(mapped | sed 's/$/@@DROPPABLE_0.1/')"
+ok "the map lists what the header declares" same "$(mapped)" "$(declared)"
+ok "soname" sh -c "readelf -d '$lib' | grep -q 'SONAME.*\[libdroppable.so.0\]'"
+ok "needs nothing but the C library" same \
+	"$(readelf -d "$lib" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p')" libc.so.6
+ok "has no writable data of its own" \
+	sh -c "! nm '$tmp/build/droppable.o' | grep -E ' [bBdDcC] '"
+
+next() {
+	mkdir -p "$tmp/next/userspace" "$tmp/next/include" &&
+		cp -r lib Makefile "$tmp/next/userspace" &&
+		cp -r ../include/uapi "$tmp/next/include" &&
+		sed 's/^PACKAGE_VERSION=.*/PACKAGE_VERSION="0.99.0"/' \
+			../dkms.conf >"$tmp/next/dkms.conf" || return 1
+	make -s -C "$tmp/next/userspace" && return 1
+	make -s -C "$tmp/next/userspace" 2>&1 | grep -q DROPPABLE_0.99
+}
+ok "a version without its section in the map does not build" next
+
+# --- a program that finds it by pkg-config ---
+export PKG_CONFIG_PATH="$P/lib/pkgconfig"
+version=$(sed -n 's/^PACKAGE_VERSION="\(.*\)"/\1/p' ../dkms.conf)
+if command -v pkg-config >/dev/null; then
+	ok "pkg-config version" \
+		same "$(pkg-config --modversion libdroppable)" "$version"
+	ok "example, shared" make -s -C examples WERROR=-Werror BUILD="$tmp/dyn"
+	ok "example, static" \
+		make -s -C examples WERROR=-Werror STATIC=1 BUILD="$tmp/sta"
+	ok "example is linked to the soname" sh -c \
+		"readelf -d '$tmp/dyn/cache' | grep -q 'NEEDED.*libdroppable.so.0'"
+	export LD_LIBRARY_PATH="$P/lib"
+	if "$tmp/dyn/cache" 1 >"$tmp/run" 2>&1 ||
+		! grep -q 'no droppable memory' "$tmp/run"; then
+		ok "example runs, shared" "$tmp/dyn/cache" 4
+		ok "example runs, static" "$tmp/sta/cache" 4
+	else
+		skip "example runs" "neither device nor MAP_DROPPABLE here"
+	fi
+	ok "example refuses nonsense" sh -c "! '$tmp/sta/cache' x"
+	unset LD_LIBRARY_PATH
+else
+	skip "pkg-config" "not installed"
+fi
+
+# --- and away again ---
+D=$tmp/d
+set -- DESTDIR="$D" PREFIX=/usr LIBDIR=/usr/lib/x86_64-linux-gnu
+ok "installs below DESTDIR" mk "$@" install
+ok "LIBDIR is honoured" test -e "$D/usr/lib/x86_64-linux-gnu/libdroppable.so.0"
+ok "DESTDIR stays out of the .pc file" sh -c \
+	"! grep -r '$D' '$D/usr/lib/x86_64-linux-gnu/pkgconfig'"
+ok "uninstalls" mk "$@" uninstall
+ok "uninstall leaves no file" same "$(find "$D" ! -type d)" ""
+
+# --- man pages ---
+if [ $man = yes ] && command -v mandoc >/dev/null; then
+	for page in man/*.scd; do
+		ok "lint $page" tests/lint-man "$page"
+	done
+	for f in $(mapped); do
+		ok "man 3 $f" test -e "$P/share/man/man3/$f.3"
+		ok "libdroppable.3 has $f" grep -q "$f" man/libdroppable.3.scd
+	done
+else
+	skip "man pages" "scdoc or mandoc is not installed"
+fi
+
+echo "1..$n"
+exit $failed

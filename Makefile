@@ -48,7 +48,7 @@ module:
 check:
 	tests/check
 demo:
-	tests/demo
+	tests/demo/run
 compare:
 	tests/compare
 

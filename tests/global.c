@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * When the whole machine runs short, droppable pages go and nobody is killed,
+ * with swap and without.
+ * Contract line 9.
+ */
+// vm: --mem 256 --swap 128 --smp 2 --timeout 300
+#define _GNU_SOURCE
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/swap.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "memory.h"
+
+#define TAG 0x610b
+#define ANON_TAG 0xa614
+
+/* These fill the machine: not one that anybody works on. */
+static void need_guest(bool swap)
+{
+	const char *device = getenv("SWAPDEV");
+
+	if (!device)
+		skip("SWAPDEV is not set: not in a guest of its own");
+	if (!swap)
+		want(!swapoff(device) || errno == EINVAL);
+	else
+		want(!swapon(device, 0) || errno == EBUSY);
+}
+
+/*
+ * What is resident is whole (or went since), a sample of the rest zero: to read
+ * all of it back may cost memory again.
+ */
+static size_t want_sane(char *area, size_t pages)
+{
+	unsigned char *vector = anon_map(pages);
+	size_t kept = 0;
+
+	want_ok(mincore(area, pages * PAGE, vector));
+	for (size_t i = 0; i < pages; i++) {
+		if (!(vector[i] & 1))
+			continue;
+		switch (page_state(area + i * PAGE, TAG, 1, i)) {
+		case PAGE_WHOLE:
+			kept++;
+			break;
+		case PAGE_ZERO:
+			break;
+		case PAGE_BAD:
+			fail("got other data in page %zu", i);
+		}
+	}
+	for (size_t i = 0; i < pages; i += 64)
+		want_ne(page_state(area + i * PAGE, TAG, 1, i), PAGE_BAD);
+	return kept;
+}
+
+static void write_more_than_memory(void)
+{
+	size_t pages = meminfo("MemTotal") * 3 / 2 / PAGE;
+	size_t kills = vmstat("oom_kill");
+	char *area = mem_map(pages * PAGE);
+	size_t kept;
+
+	fill(area, pages, TAG, 1);
+	want_eq(vmstat("oom_kill"), kills);
+	want_le(resident(area, pages * PAGE), meminfo("MemTotal") / PAGE);
+	kept = want_sane(area, pages);
+	note("%zu of %zu pages kept", kept, pages);
+	want_ge(kept, 1);
+	want_eq(vmstat("oom_kill"), kills);
+}
+
+TEST_WITHIN(alone, 200, "line 9: 1.5 x RAM of droppable memory, no swap: all stores done, no oom_kill")
+{
+	need_guest(false);
+	write_more_than_memory();
+}
+
+/* Anonymous memory, as much as there would be without the droppable. */
+static void eat(size_t pages)
+{
+	pid_t child = spawn();
+
+	if (!child) {
+		char *anonymous = anon_map(pages * PAGE);
+
+		fill(anonymous, pages, ANON_TAG, 1);
+		want_whole(anonymous, pages, ANON_TAG, 1);
+		_exit(0);
+	}
+	join(child);
+}
+
+static void eat_it_up(void)
+{
+	size_t available = meminfo("MemAvailable");
+	size_t pages = available / 10 * 6 / PAGE;
+	size_t kills = vmstat("oom_kill");
+	char *area = mem_map(pages * PAGE);
+	size_t left;
+
+	fill(area, pages, TAG, 1);
+	want_ge(resident(area, pages * PAGE), pages * 9 / 10);
+	eat(available / 10 * 7 / PAGE);
+	want_eq(vmstat("oom_kill"), kills);
+	left = resident(area, pages * PAGE);
+	note("%zu of %zu droppable pages left", left, pages);
+	want_le(left, pages * 7 / 10);
+	want_sane(area, pages);
+	/* The mapping lives on. */
+	fill(area, pages / 4, TAG, 2);
+	want_eq(tally(area, pages / 4, TAG, 2).bad, 0);
+	want_eq(vmstat("oom_kill"), kills);
+}
+
+TEST_WITHIN(eaten, 200, "line 9: anonymous memory takes what droppable memory holds, no swap: nobody is killed")
+{
+	need_guest(false);
+	eat_it_up();
+}
+
+TEST_WITHIN(alone_swap, 200, "line 9: 1.5 x RAM of droppable memory with swap: all stores done, no oom_kill, nothing swapped of it")
+{
+	need_guest(true);
+	write_more_than_memory();
+	want_eq(process_status(getpid(), "VmSwap") > 4 * MIB, 0);
+}
+
+TEST_WITHIN(eaten_swap, 200, "line 9: anonymous memory beyond RAM with swap: droppable pages go, nobody is killed")
+{
+	size_t kills, pages, available;
+	char *area;
+	size_t left;
+
+	need_guest(true);
+	available = meminfo("MemAvailable");
+	pages = available / 2 / PAGE;
+	kills = vmstat("oom_kill");
+	area = mem_map(pages * PAGE);
+	fill(area, pages, TAG, 1);
+	eat((available + 16 * MIB) / PAGE);
+	want_eq(vmstat("oom_kill"), kills);
+	left = resident(area, pages * PAGE);
+	note("%zu of %zu droppable pages left", left, pages);
+	want_le(left, pages * 9 / 10);
+	want_sane(area, pages);
+	want_eq(vmstat("oom_kill"), kills);
+}
+
+TEST(control, "line 9: control: an OOM kill is counted")
+{
+	size_t before = vmstat("oom_kill");
+	struct cgroup group = cgroup_new(8 * MIB);
+	pid_t child = spawn();
+
+	if (!child) {
+		cgroup_enter(&group);
+		memset(anon_map(16 * MIB), 1, 16 * MIB);
+		_exit(0);
+	}
+	join_signal(child, SIGKILL);
+	want_eq(vmstat("oom_kill"), before + 1);
+}

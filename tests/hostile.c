@@ -1,0 +1,505 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The device is open to everybody: random calls, floods of descriptors and
+ * mappings, and attempts to hold more memory than a cgroup may.
+ * Contract line 41.
+ *
+ * A crash shows as a run that fails: on any warning in the kernel's log.
+ *
+ * Without init_on_alloc, which distributions switch on: it would hide a page
+ * that was not cleared.
+ */
+// vm: --mem 384 --smp 2 --append init_on_alloc=0
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "memory.h"
+
+#define TAG 0x4057
+
+TEST(mode, "line 41: the device's mode is 0666 and a user without privileges can use it")
+{
+	struct stat status;
+	char *area;
+
+	need_device("device file");
+	want_ok(stat(DROPPABLE_DEVICE, &status));
+	want(S_ISCHR(status.st_mode));
+	want_eq(status.st_mode & 07777, 0666);
+	become_nobody();
+	area = mem_map(16 * PAGE);
+	fill(area, 16, TAG, 1);
+	want_whole(area, 16, TAG, 1);
+	mem_drop(area, 16 * PAGE);
+	want_zero(area, 16 * PAGE);
+}
+
+/* ---- random calls ---- */
+
+#define AREA (64 * PAGE)
+
+/* Addresses, lengths and words of the kind that break things. */
+static uint64_t odd(uint64_t *seed)
+{
+	static const uint64_t odds[] = {
+		0, 1, 8, PAGE - 1, PAGE, PAGE + 1, 2 * MIB, 1UL << 31,
+		1UL << 32, 1UL << 46, 1UL << 47, (1UL << 47) - PAGE, 1UL << 62,
+		1UL << 63, (1UL << 63) - PAGE, -PAGE, -2 * PAGE, -1UL,
+		0xffff800000000000, 0xffffffff81000000, 0xffffffffff600000,
+	};
+	uint64_t value = odds[random_next(seed) %
+			      (sizeof(odds) / sizeof(*odds))];
+
+	switch (random_next(seed) % 4) {
+	case 0:
+		return value + random_next(seed) % 64;
+	case 1:
+		return random_next(seed);
+	default:
+		return value;
+	}
+}
+
+/* Where the random calls may write: a region kept free for them. */
+static char *arena;
+#define ARENA (64 * MIB)
+
+static char *place(uint64_t *seed)
+{
+	return arena + random_next(seed) % (ARENA / PAGE - 256) * PAGE;
+}
+
+static size_t extent(uint64_t *seed)
+{
+	return (random_next(seed) % 64 + 1) * PAGE;
+}
+
+static void random_ioctl(int fd, uint64_t *seed)
+{
+	union {
+		struct droppable_info info;
+		struct droppable_drop drop;
+		uint64_t words[32];
+	} argument;
+	unsigned long request;
+
+	for (unsigned int i = 0; i < 32; i++)
+		argument.words[i] = random_next(seed) % 4 ? 0 : odd(seed);
+	switch (random_next(seed) % 6) {
+	case 0:
+		request = DROPPABLE_IOC_INFO;
+		break;
+	case 1:
+		request = random_next(seed);
+		break;
+	case 2:
+		request = _IOC(random_next(seed) & 3, DROPPABLE_IOC_MAGIC,
+			       random_next(seed) % 8, random_next(seed) % 256);
+		break;
+	default:
+		request = DROPPABLE_IOC_DROP;
+		argument.drop.addr = (uintptr_t)place(seed);
+		argument.drop.len = extent(seed);
+		if (random_next(seed) % 8 == 0)
+			argument.drop.addr = odd(seed);
+		if (random_next(seed) % 8 == 0)
+			argument.drop.len = odd(seed);
+		argument.drop.flags = random_next(seed) % 8 == 0;
+		argument.drop.reserved0 = random_next(seed) % 8 == 0;
+		memset(argument.drop.reserved, 0,
+		       sizeof(argument.drop.reserved));
+	}
+	if (random_next(seed) % 16)
+		ioctl(fd, request, &argument);
+	else
+		ioctl(fd, request, odd(seed));
+}
+
+/* Loads and stores that may fault: through the kernel, which says EFAULT. */
+static void random_touch(uint64_t *seed)
+{
+	static char buffer[8 * PAGE];
+	size_t length = random_next(seed) % sizeof(buffer) + 1;
+	struct iovec local = { buffer, length };
+	struct iovec remote = { place(seed) + random_next(seed) % PAGE, length };
+
+	if (random_next(seed) & 1)
+		process_vm_readv(getpid(), &local, 1, &remote, 1, 0);
+	else
+		process_vm_writev(getpid(), &local, 1, &remote, 1, 0);
+}
+
+static void random_call(int *fds, uint64_t *seed)
+{
+	int *fd = &fds[random_next(seed) % 4];
+	char *at = place(seed);
+	size_t length = extent(seed);
+	uint64_t dice = random_next(seed);
+	unsigned char vector[256];
+	void *map;
+
+	switch (dice % 16) {
+	case 0:
+		if (*fd > 2)
+			close(*fd);
+		*fd = open(DROPPABLE_DEVICE,
+			   (dice >> 8) % 4 ? O_RDWR : (int)(dice >> 16) % 3);
+		break;
+	case 1:
+	case 2:
+	case 3:
+		map = mmap(at, length, PROT_READ | PROT_WRITE,
+			   MAP_SHARED | MAP_FIXED |
+				   (dice & 1 << 12 ? MAP_POPULATE : 0),
+			   *fd, 0);
+		(void)map;
+		break;
+	case 4:
+		/* Anything at all; what comes up elsewhere is taken down. */
+		length = dice & 256 ? odd(seed) : length;
+		map = mmap(NULL, length, (int)(dice >> 16) & 15,
+			   (int)(random_next(seed) &
+				 ~(uint64_t)(MAP_FIXED | MAP_ANONYMOUS |
+					     MAP_POPULATE)),
+			   *fd, dice & 512 ? (off_t)odd(seed) : 0);
+		if (map != MAP_FAILED)
+			munmap(map, length);
+		break;
+	case 5:
+		munmap(at, length);
+		break;
+	case 6:
+		mprotect(at, length, (int)(dice >> 16) & 7);
+		break;
+	case 7:
+		/* Not 100, 101: they take memory from the machine. */
+		madvise(at, length, (int)((dice >> 16) % 100));
+		break;
+	case 8:
+		mremap(at, length, extent(seed),
+		       MREMAP_MAYMOVE | MREMAP_FIXED |
+			       (dice & 256 ? MREMAP_DONTUNMAP : 0),
+		       place(seed));
+		break;
+	case 9:
+		mremap(at, dice & 256 ? 0 : length, length,
+		       MREMAP_MAYMOVE | MREMAP_FIXED, place(seed));
+		break;
+	case 10:
+		mincore(at, length, vector);
+		msync(at, length, (int)(dice >> 16) & 7);
+		break;
+	case 11:
+		mlock(at, length);
+		munlock(at, length);
+		break;
+	case 12:
+		syscall(SYS_remap_file_pages, at, length, 0,
+			dice & 256 ? odd(seed) : (dice >> 16) % 64, 0);
+		break;
+	case 13:
+		random_touch(seed);
+		break;
+	default:
+		random_ioctl(*fd, seed);
+	}
+	random_touch(seed);
+}
+
+static void *random_thread(void *argument)
+{
+	uint64_t seed = (uintptr_t)argument;
+	double end = now() + 5;
+	int fds[4] = { -1, -1, -1, -1 };
+	size_t calls = 0;
+
+	while (now() < end) {
+		for (int i = 0; i < 64; i++)
+			random_call(fds, &seed);
+		calls += 64;
+	}
+	note("seed %#lx: %zu calls", (unsigned long)(uintptr_t)argument, calls);
+	return NULL;
+}
+
+static void run_random(uint64_t seed)
+{
+	pthread_t threads[2];
+
+	arena = mmap(NULL, ARENA, PROT_NONE,
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	want_ok(arena);
+	become_nobody();
+	for (uint64_t i = 0; i < 2; i++)
+		want_eq(pthread_create(&threads[i], NULL, random_thread,
+				       (void *)(seed + i)), 0);
+	for (int i = 0; i < 2; i++)
+		want_eq(pthread_join(threads[i], NULL), 0);
+}
+
+static uint64_t chosen_seed(uint64_t seed)
+{
+	const char *text = getenv("TEST_SEED");
+
+	return text ? strtoul(text, NULL, 0) : seed;
+}
+
+TEST(random_arguments, "line 41: random arguments to every entry point, in two threads, as a user without privileges")
+{
+	need_device("entry points of its own");
+	run_random(chosen_seed(0x5eed));
+}
+
+TEST(random_pressure, "line 41: the same in a cgroup too small for it, while the shrinkers run")
+{
+	struct cgroup group;
+	pid_t child;
+	int status;
+
+	need_device("entry points of its own");
+	group = cgroup_new(3 * MIB);
+	child = spawn();
+	if (!child) {
+		cgroup_enter(&group);
+		run_random(chosen_seed(0xfeed));
+		_exit(0);
+	}
+	while (alive(child)) {
+		write_file("/proc/sys/vm/drop_caches", "2");
+		pause_seconds(0.05);
+	}
+	/* Its page tables and copies may be more than the group may have. */
+	status = wait_status(child);
+	want(!tap_failed());
+	want(WIFEXITED(status) || WTERMSIG(status) == SIGKILL);
+}
+
+/* ---- memory that is nobody's ---- */
+
+/* What the machine has less, and what the group is charged for it. */
+static void want_charged(const struct cgroup *group, size_t free_before,
+			 size_t current_before, const char *what)
+{
+	size_t lost = free_before - meminfo("MemFree");
+	size_t charged = cgroup_get(group, "memory.current") - current_before;
+
+	if ((ssize_t)lost < 0)
+		lost = 0;
+	note("%s: the machine lost %zu KiB, the group is charged %zu KiB", what,
+	     lost / KIB, charged / KIB);
+	want_ge(charged * 4 / 3 + 3 * MIB, lost);
+}
+
+TEST(descriptors, "line 41: open descriptors are charged to the cgroup")
+{
+	struct cgroup group;
+	pid_t child;
+
+	need_device("descriptor");
+	group = cgroup_new(CGROUP_MAX);
+	child = spawn();
+	if (!child) {
+		size_t count = 12000;
+		size_t free_before, current;
+		struct rlimit files = { count + 64, count + 64 };
+
+		want_ok(setrlimit(RLIMIT_NOFILE, &files));
+		cgroup_enter(&group);
+		close(mem_open());
+		write_file("/proc/sys/vm/drop_caches", "3");
+		free_before = meminfo("MemFree");
+		current = cgroup_get(&group, "memory.current");
+		for (size_t i = 0; i < count; i++)
+			mem_open();
+		want_charged(&group, free_before, current, "12000 descriptors");
+		_exit(0);
+	}
+	join(child);
+	want(wait_for(module_references() == 0, 20));
+}
+
+TEST(mappings, "line 41: mappings are charged to the cgroup, touched and untouched")
+{
+	struct cgroup group;
+	pid_t child;
+
+	need_device("mapping of its own");
+	group = cgroup_new(CGROUP_MAX);
+	child = spawn();
+	if (!child) {
+		size_t free_before, current;
+		int fd;
+
+		cgroup_enter(&group);
+		fd = mem_open();
+		write_file("/proc/sys/vm/drop_caches", "3");
+		free_before = meminfo("MemFree");
+		current = cgroup_get(&group, "memory.current");
+		for (int i = 0; i < 20000; i++) {
+			char *map = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
+					 MAP_SHARED, fd, 0);
+
+			want_ok(map);
+			if (i % 8 == 0)
+				*map = 1;
+		}
+		want_charged(&group, free_before, current, "20000 mappings");
+		_exit(0);
+	}
+	join(child);
+	want(wait_for(module_references() == 0, 20));
+}
+
+TEST(flood, "line 41: a flood of descriptors and mappings in a small cgroup ends in an error, a wait or its own OOM kill, and others get memory")
+{
+	volatile int *made;
+	struct cgroup group;
+	size_t before;
+	pid_t child;
+
+	need_device("descriptor");
+	made = shared_map(PAGE);
+	group = cgroup_new(16 * MIB);
+	before = meminfo("MemAvailable");
+	child = spawn();
+	if (!child) {
+		struct rlimit files = { 60000, 60000 };
+
+		want_ok(setrlimit(RLIMIT_NOFILE, &files));
+		cgroup_enter(&group);
+		become_nobody();
+		for (int i = 0; i < 60000; i++) {
+			int fd = open(DROPPABLE_DEVICE, O_RDWR);
+			char *map;
+
+			if (fd < 0)
+				break;
+			map = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
+				   MAP_SHARED, fd, 0);
+			if (map == MAP_FAILED)
+				break;
+			*map = 1;
+			*made = i;
+		}
+		/* Keeps it all. */
+		for (;;)
+			pause();
+	}
+	/* To the end of what it gets, however that looks. */
+	for (int last = -1; *made != last && alive(child);) {
+		double end = now() + 2;
+
+		last = *made;
+		while (now() < end && alive(child)) {
+			want_le(cgroup_get(&group, "memory.current"), 16 * MIB);
+			pause_seconds(0.02);
+		}
+	}
+	note("%d descriptors and mappings, %s", *made,
+	     alive(child) ? "no more" : "dead");
+	want_ge(meminfo("MemAvailable") + 40 * MIB, before);
+	/* Somebody else, outside, is not disturbed. */
+	char *area = mem_map(8 * MIB);
+	fill(area, 8 * MIB / PAGE, TAG, 1);
+	want_whole(area, 8 * MIB / PAGE, TAG, 1);
+	mem_unmap(area, 8 * MIB);
+	kill(child, SIGKILL);
+	join_signal(child, SIGKILL);
+	want(wait_for(module_references() == 0, 20));
+	want(wait_for(cgroup_get(&group, "memory.current") < 2 * MIB, 20));
+}
+
+TEST(limit, "line 41: nobody holds more than the cgroup's limit by it, in four processes at once")
+{
+	struct cgroup group = cgroup_new(12 * MIB);
+	size_t before = meminfo("MemFree");
+	size_t peak = 0, least = before;
+	pid_t children[4];
+
+	for (int i = 0; i < 4; i++) {
+		children[i] = spawn();
+		if (children[i])
+			continue;
+		char *area = mem_map(16 * MIB);
+
+		cgroup_enter(&group);
+		become_nobody();
+		for (unsigned int round = 1; round <= 2; round++) {
+			fill(area, 16 * MIB / PAGE, TAG + (unsigned int)i,
+			     round);
+			fill(area, MIB / PAGE, TAG + (unsigned int)i, round);
+		}
+		_exit(0);
+	}
+	for (bool running = true; running;) {
+		size_t current = cgroup_get(&group, "memory.current");
+		size_t left = meminfo("MemFree");
+
+		running = false;
+		for (int i = 0; i < 4; i++)
+			running |= alive(children[i]);
+		peak = current > peak ? current : peak;
+		least = left < least ? left : least;
+		pause_seconds(0.01);
+	}
+	for (int i = 0; i < 4; i++)
+		join(children[i]);
+	note("memory.current was %zu KiB at most, MemFree fell by %zu KiB",
+	     peak / KIB, (before - least) / KIB);
+	want_le(peak, 12 * MIB);
+	want_le(before - least, 40 * MIB);
+	want_eq(cgroup_event(&group, "oom_kill"), 0);
+}
+
+TEST(foreign_drop, "line 41: nobody drops another's pages by address")
+{
+	char *area = mem_map(16 * PAGE);
+	pid_t child;
+
+	need_device("ioctl");
+	fill(area, 16, TAG, 1);
+	child = spawn();
+	if (!child) {
+		become_nobody();
+		/* The same address is the child's own mapping. */
+		mem_drop(area, 16 * PAGE);
+		fill(area, 16, TAG, 2);
+		mem_drop(area, 16 * PAGE);
+		_exit(0);
+	}
+	join(child);
+	want_whole(area, 16, TAG, 1);
+}
+
+TEST(others_data, "line 41: pages that were another's read zero: dropped, exited, discarded")
+{
+	need_device("shrinker");
+	for (int round = 0; round < 8; round++) {
+		pid_t child = spawn();
+		char *area;
+
+		if (!child) {
+			area = mem_map(4 * MIB);
+			memset(area, 0xd5, 4 * MIB);
+			if (round % 2)
+				mem_shrink(area, 4 * MIB);
+			_exit(0);
+		}
+		join(child);
+		area = mem_map(4 * MIB);
+		want_zero(area, 4 * MIB);
+		mem_unmap(area, 4 * MIB);
+	}
+}

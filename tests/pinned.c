@@ -1,0 +1,326 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A page that somebody else holds is not dropped while it is held.
+ * Contract line 18.
+ */
+// vm: --mem 256 --swap 16 --smp 2
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <linux/io_uring.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "memory.h"
+
+#define PAGES 16UL
+#define MORE 32UL
+#define TAG 0x9133
+
+static int pipe_fds[2];
+
+/* The first pages of the area go into a pipe, as themselves. */
+static void hold_in_pipe(char *area, size_t pages)
+{
+	struct iovec range = { .iov_base = area, .iov_len = pages * PAGE };
+
+	want_ok(pipe(pipe_fds));
+	want_ge(fcntl(pipe_fds[1], F_SETPIPE_SZ, (int)(pages * PAGE)),
+		pages * PAGE);
+	want_eq(vmsplice(pipe_fds[1], &range, 1, SPLICE_F_NONBLOCK),
+		pages * PAGE);
+}
+
+static void want_in_pipe(size_t pages, unsigned int generation)
+{
+	static char page[PAGE] __attribute__((aligned(16)));
+
+	for (size_t i = 0; i < pages; i++) {
+		want_eq(read(pipe_fds[0], page, PAGE), PAGE);
+		want_eq(page_state(page, TAG, generation, i), PAGE_WHOLE);
+	}
+}
+
+/* Held pages keep their data and stay the same page on both sides. */
+static void want_held(void (*drop)(void *, size_t))
+{
+	char *area = mem_map((PAGES + MORE) * PAGE);
+
+	fill(area, PAGES + MORE, TAG, 1);
+	hold_in_pipe(area, PAGES);
+	drop(area, (PAGES + MORE) * PAGE);
+	want_whole(area, PAGES, TAG, 1);
+	want_zero(area + PAGES * PAGE, MORE * PAGE);
+	fill(area, PAGES, TAG, 2);
+	drop(area, (PAGES + MORE) * PAGE);
+	want_whole(area, PAGES, TAG, 2);
+	/* The store after the drop is seen by the holder: one page, not two. */
+	want_in_pipe(PAGES, 2);
+	drop(area, (PAGES + MORE) * PAGE);
+	want_zero(area, (PAGES + MORE) * PAGE);
+	fill(area, PAGES + MORE, TAG, 3);
+	want_whole(area, PAGES + MORE, TAG, 3);
+}
+
+TEST(pipe_drop, "line 18: vmspliced pages survive an explicit drop, and go after release")
+{
+	want_held(mem_drop);
+}
+
+/* Until only what is held is left: by then the shrinkers saw each page. */
+static void shrink_rest(void *address, size_t length)
+{
+	for (int i = 0; i < 20; i++) {
+		want_ok(present(address, length));
+		write_file("/proc/sys/vm/drop_caches", "2");
+	}
+}
+
+TEST(pipe_shrink, "line 18: vmspliced pages survive the shrinkers, and go after release")
+{
+	need_device("shrinker");
+	want_held(shrink_rest);
+}
+
+TEST(pipe_pressure, "line 18: vmspliced pages survive a cgroup's limit")
+{
+	struct cgroup group = cgroup_new(CGROUP_MAX);
+	pid_t child = spawn();
+
+	if (!child) {
+		char *area = mem_map(8 * MIB);
+
+		cgroup_enter(&group);
+		fill(area, 8 * MIB / PAGE, TAG, 1);
+		hold_in_pipe(area, PAGES);
+		cgroup_set(&group, "memory.max", 4 * MIB);
+		want_le(resident(area, 8 * MIB), 4 * MIB / PAGE);
+		want_whole(area, PAGES, TAG, 1);
+		fill(area, PAGES, TAG, 2);
+		want_in_pipe(PAGES, 2);
+		_exit(0);
+	}
+	join(child);
+	want_eq(cgroup_event(&group, "oom_kill"), 0);
+}
+
+TEST(counted, "line 18: an explicit drop counts the pages it left because they are held")
+{
+	struct droppable_drop drop;
+	char *area;
+	int fd;
+
+	need_device("ioctl");
+	area = mem_map((PAGES + MORE) * PAGE);
+	fill(area, PAGES + MORE, TAG, 1);
+	hold_in_pipe(area, PAGES);
+	memset(&drop, 0, sizeof(drop));
+	drop.addr = (uintptr_t)area;
+	drop.len = (PAGES + MORE) * PAGE;
+	fd = mem_open();
+	want_ok(ioctl(fd, DROPPABLE_IOC_DROP, &drop));
+	want_eq(drop.dropped, MORE);
+	want_eq(drop.pinned, PAGES);
+	want_in_pipe(PAGES, 1);
+	want_ok(ioctl(fd, DROPPABLE_IOC_DROP, &drop));
+	want_eq(drop.dropped, PAGES);
+	want_eq(drop.pinned, 0);
+}
+
+TEST(outlives_map, "line 18: the holder keeps the data after munmap and after exit, and the memory is freed after release")
+{
+	struct cgroup group = cgroup_new(CGROUP_MAX);
+	char *area = mem_map(PAGES * PAGE);
+	pid_t child;
+
+	fill(area, PAGES, TAG, 1);
+	hold_in_pipe(area, PAGES);
+	mem_unmap(area, PAGES * PAGE);
+	/* Not handed out again meanwhile. */
+	char *other = mem_map(4 * MIB);
+	memset(other, 0x77, 4 * MIB);
+	want_in_pipe(PAGES, 1);
+	mem_unmap(other, 4 * MIB);
+
+	want_ok(fcntl(pipe_fds[1], F_SETPIPE_SZ, (int)(PAGES * PAGE)));
+	child = spawn();
+	if (!child) {
+		struct iovec range;
+
+		area = mem_map(PAGES * PAGE);
+		cgroup_enter(&group);
+		fill(area, PAGES, TAG, 5);
+		range.iov_base = area;
+		range.iov_len = PAGES * PAGE;
+		want_eq(vmsplice(pipe_fds[1], &range, 1, 0), PAGES * PAGE);
+		_exit(0);
+	}
+	join(child);
+	want_in_pipe(PAGES, 5);
+	want(wait_for(cgroup_get(&group, "memory.current") < 2 * MIB, 5));
+}
+
+TEST(dontneed_held, "line 18: MADV_DONTNEED of held pages: the mapping reads zero for good, the holder keeps the data")
+{
+	char *area = mem_map(PAGES * PAGE);
+
+	fill(area, PAGES, TAG, 1);
+	hold_in_pipe(area, PAGES);
+	want_ok(madvise(area, PAGES * PAGE, MADV_DONTNEED));
+	want_zero(area, PAGES * PAGE);
+	fill(area, PAGES / 2, TAG, 2);
+	want_in_pipe(PAGES, 1);
+	want_whole(area, PAGES / 2, TAG, 2);
+	want_zero(area + PAGES / 2 * PAGE, PAGES / 2 * PAGE);
+}
+
+TEST(reheld, "line 18: pages dropped around a held one, refaulted, dropped, held again: never old data")
+{
+	char *area = mem_map(PAGES * PAGE);
+
+	for (unsigned int round = 1; round <= 20; round++) {
+		fill(area, PAGES, TAG, round);
+		hold_in_pipe(area, PAGES);
+		mem_drop(area, PAGES * PAGE);
+		want_whole(area, PAGES, TAG, round);
+		close(pipe_fds[0]);
+		close(pipe_fds[1]);
+		mem_drop(area, PAGES * PAGE);
+		want_zero(area, PAGES * PAGE);
+	}
+}
+
+TEST(io_uring, "line 18: io_uring fixed buffers stay the same page")
+{
+	struct io_uring_params params;
+	struct iovec range;
+	char *area;
+	int ring;
+
+	memset(&params, 0, sizeof(params));
+	ring = (int)syscall(SYS_io_uring_setup, 4, &params);
+	if (ring < 0)
+		skip("no io_uring here (%s)", tap_errno(errno));
+	area = mem_map((PAGES + MORE) * PAGE);
+	fill(area, PAGES + MORE, TAG, 1);
+	range.iov_base = area;
+	range.iov_len = PAGES * PAGE;
+	if (syscall(SYS_io_uring_register, ring, IORING_REGISTER_BUFFERS,
+		    &range, 1)) {
+		/* "don't support file backed memory" until 6.5. */
+		if (errno == EOPNOTSUPP)
+			skip("this kernel's io_uring registers no file mapping");
+		fail("got %s from IORING_REGISTER_BUFFERS, want success",
+		     tap_errno(errno));
+	}
+	mem_drop(area, (PAGES + MORE) * PAGE);
+	want_whole(area, PAGES, TAG, 1);
+	want_zero(area + PAGES * PAGE, MORE * PAGE);
+	want_ok(syscall(SYS_io_uring_register, ring, IORING_UNREGISTER_BUFFERS,
+			NULL, 0));
+	/* The kernel may let go of the pages a little later. */
+	want(wait_for((mem_drop(area, PAGES * PAGE),
+		       resident(area, PAGES * PAGE) == 0), 10));
+	want_zero(area, PAGES * PAGE);
+}
+
+static volatile bool stop;
+static char *raced;
+
+static void *drop_thread(void *unused)
+{
+	(void)unused;
+	while (!stop)
+		mem_drop(raced, PAGES * PAGE);
+	return NULL;
+}
+
+TEST(direct_read, "line 18: O_DIRECT reads into it while it is dropped all the time: whole or zero")
+{
+	const char *device = getenv("SWAPDEV");
+	size_t whole = 0;
+	pthread_t thread;
+	char *ordinary;
+	int fd;
+
+	if (!device)
+		skip("SWAPDEV is not set: no device to read");
+	fd = open(device, O_RDONLY | O_DIRECT | O_CLOEXEC);
+	want_ok(fd);
+	/* The head of a swap area: it does not change. */
+	ordinary = anon_map(PAGE);
+	want_eq(pread(fd, ordinary, PAGE, 0), PAGE);
+	want(!is_zero(ordinary, PAGE));
+	raced = mem_map(PAGES * PAGE);
+	want_eq(pthread_create(&thread, NULL, drop_thread, NULL), 0);
+	double end = now() + 2;
+	while (now() < end) {
+		for (size_t i = 0; i < PAGES; i++) {
+			memset(raced + i * PAGE, 0x33, PAGE);
+			want_eq(pread(fd, raced + i * PAGE, PAGE, 0), PAGE);
+		}
+		for (size_t i = 0; i < PAGES; i++) {
+			char *at = raced + i * PAGE;
+
+			if (!memcmp(at, ordinary, PAGE))
+				whole++;
+			else
+				want_zero(at, PAGE);
+		}
+	}
+	stop = true;
+	pthread_join(thread, NULL);
+	note("%zu pages seen whole", whole);
+	want_ge(whole, 1);
+}
+
+TEST(vm_readv, "line 18: process_vm_readv by another process while it is dropped all the time: whole or zero")
+{
+	unsigned int generation = 0;
+	pthread_t thread;
+	volatile int *end = shared_map(PAGE);
+	pid_t child;
+
+	raced = mem_map(PAGES * PAGE);
+	child = spawn();
+	if (!child) {
+		char *copy = anon_map(PAGES * PAGE);
+		struct iovec local = { copy, PAGES * PAGE };
+		struct iovec remote = { raced, PAGES * PAGE };
+
+		while (!*end) {
+			want_eq(process_vm_readv(getppid(), &local, 1, &remote,
+						 1, 0), PAGES * PAGE);
+			/*
+			 * Each page's generation is its own: the words of a
+			 * page are of its place, zero or of one of two
+			 * neighbouring generations while it is being filled.
+			 */
+			for (size_t i = 0; i < PAGES; i++) {
+				const uint64_t *word = (void *)(copy + i * PAGE);
+
+				for (unsigned int j = 0; j < 512; j++) {
+					if (word[j] &&
+					    (word[j] & 0xffff000fffffffff) !=
+					    word_of(TAG, 0, i, j))
+						fail("got %016llx in word %u of page %zu",
+						     (unsigned long long)word[j],
+						     j, i);
+				}
+			}
+		}
+		_exit(0);
+	}
+	want_eq(pthread_create(&thread, NULL, drop_thread, NULL), 0);
+	double until = now() + 2;
+	while (now() < until)
+		fill(raced, PAGES, TAG, ++generation);
+	stop = true;
+	pthread_join(thread, NULL);
+	*end = 1;
+	join(child);
+}

@@ -1,0 +1,33 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0-only
+# The test programs and the kernels, for check and compare.
+
+# A program of the guests says in its head what guest it needs.
+mapfile -t PROGRAMS < <(grep -l '^// vm:' tests/*.c | sed 's,.*/,,; s,\.c$,,')
+# The library's own tests, where there is a device.
+PROGRAMS+=(library)
+
+all_kernels() {
+	tests/vm/run --list | awk '{ print $1 }'
+}
+
+# Static: what they were built with and what the guest has need not agree.
+build_programs() {
+	local cc=${CC:-gcc} program
+	local flags=(-static -O2 -Wall -Wextra -Werror -Iinclude/uapi -pthread)
+
+	mkdir -p build/tests
+	for program in tap memory; do
+		"$cc" "${flags[@]}" -c -o "build/tests/$program.o" \
+			"tests/$program.c"
+	done
+	for program in "${PROGRAMS[@]}"; do
+		if [[ $program == library ]]; then
+			make -s -C userspace guest
+			cp userspace/build/test-lib build/tests/library
+			continue
+		fi
+		"$cc" "${flags[@]}" -o "build/tests/$program" \
+			"tests/$program.c" build/tests/tap.o build/tests/memory.o
+	done
+}

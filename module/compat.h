@@ -42,6 +42,7 @@ static inline void vm_flags_mod(struct vm_area_struct *vma,
 #define folio			page
 #define page_folio(p)		(p)
 #define folio_page(f, n)	(f)
+#define folio_alloc(gfp, order)	alloc_pages(gfp, order)
 #define folio_trylock(f)	trylock_page(f)
 #define folio_lock(f)		lock_page(f)
 #define folio_unlock(f)		unlock_page(f)

@@ -5,52 +5,23 @@
 #include <linux/miscdevice.h>
 #include <linux/mm.h>
 #include <linux/module.h>
-#include <linux/mount.h>
-#include <linux/pseudo_fs.h>
-#include <linux/slab.h>
+#include <linux/poll.h>
+#include <linux/seq_file.h>
 #include <linux/uaccess.h>
 
 #include <uapi/linux/droppable.h>
 
+#include "control.h"
 #include "device.h"
 #include "drop.h"
 #include "fault.h"
+#include "file.h"
 #include "region.h"
+#include "slot.h"
 
 /* What mmap() sets: see droppable(4) for what each does for the promises. */
 #define DROPPABLE_VM_FLAGS	(VM_DONTEXPAND | VM_DONTDUMP | VM_WIPEONFORK | \
 				 VM_NORESERVE | VM_DROPPABLE)
-
-/* vm_pgoff stays below this; DROPPABLE_CHARGE_INDEX is above. */
-#define DROPPABLE_PGOFF_MAX	(1UL << (BITS_PER_LONG - 15))
-
-/**
- * struct droppable_file - one open of the device
- * @inode:	whose i_mapping is the file's f_mapping, so that the VMAs of
- *		one open hang in an i_mmap of their own
- * @next:	vm_pgoff for the next mmap()
- *
- * Owned by the file, which every VMA of it keeps: it outlives close(2) and dies
- * with the last mapping.
- */
-struct droppable_file {
-	struct inode *inode;
-	atomic_long_t next;
-};
-
-static struct vfsmount *mount;
-
-static int init_fs_context(struct fs_context *fc)
-{
-	return init_pseudo(fc, 0x64726f70) ? 0 : -ENOMEM;
-}
-
-/* Without an owner: a kernel mount would pin the module for good. */
-static struct file_system_type fs_type = {
-	.name = "droppable",
-	.init_fs_context = init_fs_context,
-	.kill_sb = kill_anon_super,
-};
 
 /* A write fault would update the node's mtime: a lock, and an activity log. */
 static void set_nocmtime(struct file *file)
@@ -67,55 +38,56 @@ static void set_nocmtime(struct file *file)
 
 static int droppable_open(struct inode *node, struct file *file)
 {
-	struct droppable_file *df;
-	int err;
+	struct droppable_file *df = droppable_file_alloc();
 
-	df = kzalloc(sizeof(*df), GFP_KERNEL_ACCOUNT);
-	if (!df)
-		return -ENOMEM;
-	df->inode = alloc_anon_inode(mount->mnt_sb);
-	if (IS_ERR(df->inode)) {
-		err = PTR_ERR(df->inode);
-		goto free_df;
-	}
-	df->inode->i_size = MAX_LFS_FILESIZE;
+	if (IS_ERR(df))
+		return PTR_ERR(df);
 	file->f_mapping = df->inode->i_mapping;
 	file->private_data = df;
 	set_nocmtime(file);
 	return nonseekable_open(node, file);
-
-free_df:
-	kfree(df);
-	return err;
 }
 
 static int droppable_release(struct inode *node, struct file *file)
 {
-	struct droppable_file *df = file->private_data;
-
-	iput(df->inode);
-	kfree(df);
+	droppable_file_free(file->private_data);
 	return 0;
 }
 
-/*
- * Offsets of their own for each mmap(), so that a drop finds its VMAs without
- * meeting others.  When they run out they start again, which costs time in
- * that search and nothing else: every VMA found is asked for its region.
- */
-static pgoff_t next_pgoff(struct droppable_file *df, unsigned long pages)
+static vm_fault_t counter_fault(struct vm_fault *vmf)
 {
-	unsigned long end = atomic_long_add_return(pages, &df->next);
+	struct droppable_file *df = vmf->vma->vm_file->private_data;
 
-	if (likely(end < DROPPABLE_PGOFF_MAX))
-		return end - pages;
-	atomic_long_set(&df->next, pages);
+	folio_get(df->counter);
+	vmf->page = folio_page(df->counter, 0);
+	return 0;
+}
+
+static const struct vm_operations_struct counter_vm_ops = {
+	.fault = counter_fault,
+};
+
+static int mmap_counter(struct file *file, struct vm_area_struct *vma)
+{
+	if (vma_pages(vma) != 1)
+		return -EINVAL;
+	if (vma->vm_flags & (VM_WRITE | VM_EXEC))
+		return -EPERM;
+	if (!droppable_file_counter(file->private_data))
+		return -ENOMEM;
+	vm_flags_mod(vma, VM_DONTEXPAND | VM_DONTDUMP, VM_MAYWRITE | VM_MAYEXEC);
+	vma->vm_pgoff = DROPPABLE_COUNTER_PGOFF;
+	vma->vm_ops = &counter_vm_ops;
 	return 0;
 }
 
 static int droppable_mmap(struct file *file, struct vm_area_struct *vma)
 {
-	if (!(vma->vm_flags & VM_MAYSHARE) || vma->vm_pgoff)
+	if (!(vma->vm_flags & VM_MAYSHARE))
+		return -EINVAL;
+	if (vma->vm_pgoff == DROPPABLE_COUNTER_OFFSET >> PAGE_SHIFT)
+		return mmap_counter(file, vma);
+	if (vma->vm_pgoff)
 		return -EINVAL;
 	if (!(vma->vm_flags & VM_SHARED))	/* not opened for writing */
 		return -EACCES;
@@ -127,7 +99,8 @@ static int droppable_mmap(struct file *file, struct vm_area_struct *vma)
 		return -EINVAL;
 
 	vm_flags_mod(vma, DROPPABLE_VM_FLAGS, VM_MAYEXEC);
-	vma->vm_pgoff = next_pgoff(file->private_data, vma_pages(vma));
+	vma->vm_pgoff = droppable_file_next_pgoff(file->private_data,
+						  vma_pages(vma));
 	vma->vm_private_data = NULL;
 	vma->vm_ops = &droppable_vm_ops;
 	return 0;
@@ -143,19 +116,37 @@ static int ioctl_info(struct droppable_info __user *arg)
 	    memchr_inv(info.reserved, 0, sizeof(info.reserved)))
 		return -EINVAL;
 	info.abi = DROPPABLE_ABI;
-	info.features = DROPPABLE_FEATURE_DROP;
+	info.features = DROPPABLE_FEATURE_DROP | DROPPABLE_FEATURE_COUNTER |
+			DROPPABLE_FEATURE_POLL;
+	if (droppable_slot_scrubs())
+		info.features |= DROPPABLE_FEATURE_SCRUB;
 	info.page_size = PAGE_SIZE;
 	return copy_to_user(arg, &info, sizeof(info)) ? -EFAULT : 0;
 }
 
-static bool drop_args_valid(const struct droppable_drop *drop)
+static bool drop_range_valid(const struct droppable_drop *drop)
 {
 	u64 end = drop->addr + drop->len;
 
-	return !drop->flags && !drop->reserved0 &&
-	       !memchr_inv(drop->reserved, 0, sizeof(drop->reserved)) &&
-	       PAGE_ALIGNED(drop->addr) && PAGE_ALIGNED(drop->len) &&
+	return PAGE_ALIGNED(drop->addr) && PAGE_ALIGNED(drop->len) &&
 	       drop->len && end > drop->addr && end <= TASK_SIZE;
+}
+
+static bool drop_args_valid(const struct droppable_drop *drop)
+{
+	if (drop->reserved0 ||
+	    memchr_inv(drop->reserved, 0, sizeof(drop->reserved)))
+		return false;
+	switch (drop->flags) {
+	case 0:
+		return drop_range_valid(drop);
+	case DROPPABLE_DROP_MAPPING:
+		return drop->addr < TASK_SIZE && !drop->len;
+	case DROPPABLE_DROP_FILE:
+		return !drop->addr && !drop->len;
+	default:
+		return false;
+	}
 }
 
 /* The device's mapping that covers @address, or NULL. */
@@ -181,12 +172,13 @@ static bool range_is_ours(unsigned long start, unsigned long end)
 	return true;
 }
 
-/* mmap_lock is held, and range_is_ours(). */
-static int drop_mapped(struct droppable_drop *drop)
+static int drop_range(struct file *file, struct droppable_drop *drop)
 {
 	unsigned long start = drop->addr, end = start + drop->len;
 	int err = 0;
 
+	if (!range_is_ours(start, end))
+		return -ENOMEM;
 	while (start < end && !err) {
 		struct vm_area_struct *vma = find_mapping(start);
 		struct droppable_region *region = vma->vm_private_data;
@@ -202,7 +194,42 @@ static int drop_mapped(struct droppable_drop *drop)
 	return err;
 }
 
-static int ioctl_drop(struct droppable_drop __user *arg)
+/* All of the region, also what other VMAs of a split mapping show. */
+static int drop_mapping(struct file *file, struct droppable_drop *drop)
+{
+	struct vm_area_struct *vma = find_mapping(drop->addr);
+
+	if (!vma)
+		return -ENOMEM;
+	if (!vma->vm_private_data)
+		return 0;
+	return droppable_drop_range(vma->vm_private_data, 0, ULONG_MAX,
+				    &drop->dropped, &drop->pinned);
+}
+
+static int drop_file(struct file *file, struct droppable_drop *drop)
+{
+	struct vm_area_struct *vma;
+	unsigned long at = 0;
+	int err = 0;
+
+	while (!err && (vma = find_vma(current->mm, at))) {
+		struct droppable_region *region = vma->vm_private_data;
+
+		if (vma->vm_ops == &droppable_vm_ops && vma->vm_file == file &&
+		    region)
+			err = droppable_drop_range(region,
+				droppable_region_index(region, vma,
+						       vma->vm_start),
+				droppable_region_index(region, vma,
+						       vma->vm_end - 1),
+				&drop->dropped, &drop->pinned);
+		at = vma->vm_end;
+	}
+	return err;
+}
+
+static int ioctl_drop(struct file *file, struct droppable_drop __user *arg)
 {
 	struct droppable_drop drop;
 	int err;
@@ -216,10 +243,12 @@ static int ioctl_drop(struct droppable_drop __user *arg)
 
 	if (mmap_read_lock_killable(current->mm))
 		return -EINTR;
-	if (range_is_ours(drop.addr, drop.addr + drop.len))
-		err = drop_mapped(&drop);
+	if (drop.flags & DROPPABLE_DROP_FILE)
+		err = drop_file(file, &drop);
+	else if (drop.flags & DROPPABLE_DROP_MAPPING)
+		err = drop_mapping(file, &drop);
 	else
-		err = -ENOMEM;
+		err = drop_range(file, &drop);
 	mmap_read_unlock(current->mm);
 	if (err)
 		return err;
@@ -233,10 +262,62 @@ static long droppable_ioctl(struct file *file, unsigned int cmd,
 	case DROPPABLE_IOC_INFO:
 		return ioctl_info((void __user *)arg);
 	case DROPPABLE_IOC_DROP:
-		return ioctl_drop((void __user *)arg);
+		return ioctl_drop(file, (void __user *)arg);
 	default:
 		return -ENOTTY;
 	}
+}
+
+/*
+ * Drops since the last read(2): poll(2) says that there are some, read(2) how
+ * many, and starts anew.
+ */
+static __poll_t droppable_poll(struct file *file, poll_table *wait)
+{
+	struct droppable_file *df = file->private_data;
+
+	poll_wait(file, &df->readers, wait);
+	if (atomic64_read(&df->drops) == atomic64_read(&df->seen))
+		return 0;
+	return EPOLLIN | EPOLLRDNORM;
+}
+
+static ssize_t droppable_read(struct file *file, char __user *buf, size_t len,
+			      loff_t *pos)
+{
+	struct droppable_file *df = file->private_data;
+	u64 drops, news;
+
+	if (len < sizeof(news))
+		return -EINVAL;
+	do {
+		if (!(file->f_flags & O_NONBLOCK) &&
+		    wait_event_interruptible(df->readers,
+					     atomic64_read(&df->drops) !=
+					     atomic64_read(&df->seen)))
+			return -ERESTARTSYS;
+		drops = atomic64_read(&df->drops);
+		news = drops - atomic64_xchg(&df->seen, drops);
+		/* Another reader may have been faster. */
+	} while (!news && !(file->f_flags & O_NONBLOCK));
+	if (!news)
+		return -EAGAIN;
+	return copy_to_user(buf, &news, sizeof(news)) ? -EFAULT : sizeof(news);
+}
+
+static void droppable_show_fdinfo(struct seq_file *m, struct file *file)
+{
+	struct droppable_file *df = file->private_data;
+	atomic_long_t *events = df->events;
+
+	seq_printf(m, "resident:\t%lu\nfaults:\t%lu\ndropped:\t%lu\n",
+		   droppable_file_resident(df),
+		   atomic_long_read(&events[DROPPABLE_FAULTS]),
+		   atomic_long_read(&events[DROPPABLE_DROPPED]));
+	seq_printf(m, "recycled:\t%lu\nwaits:\t%lu\npinned:\t%lu\n",
+		   atomic_long_read(&events[DROPPABLE_RECYCLED]),
+		   atomic_long_read(&events[DROPPABLE_WAITS]),
+		   atomic_long_read(&events[DROPPABLE_PINNED]));
 }
 
 static const struct file_operations fops = {
@@ -244,6 +325,9 @@ static const struct file_operations fops = {
 	.open = droppable_open,
 	.release = droppable_release,
 	.mmap = droppable_mmap,
+	.poll = droppable_poll,
+	.read = droppable_read,
+	.show_fdinfo = droppable_show_fdinfo,
 	.unlocked_ioctl = droppable_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,
 };
@@ -253,23 +337,15 @@ static struct miscdevice misc = {
 	.name = "droppable",
 	.fops = &fops,
 	.mode = 0666,
+	.groups = droppable_control_groups,
 };
 
 int droppable_device_init(void)
 {
-	int err;
-
-	mount = kern_mount(&fs_type);
-	if (IS_ERR(mount))
-		return PTR_ERR(mount);
-	err = misc_register(&misc);
-	if (err)
-		kern_unmount(mount);
-	return err;
+	return misc_register(&misc);
 }
 
 void droppable_device_exit(void)
 {
 	misc_deregister(&misc);
-	kern_unmount(mount);
 }

@@ -9,19 +9,22 @@
  * (contract line 18).
  */
 
+#include <linux/bitmap.h>
 #include <linux/fs.h>
+#include <linux/highmem.h>
 #include <linux/interval_tree_generic.h>
 #include <linux/mm.h>
+#include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/wait_bit.h>
 
 #include "drop.h"
+#include "file.h"
 #include "region.h"
 #include "shrink.h"
 #include "slot.h"
-
-/* How many folios one drop locks together. */
-#define DROP_BATCH	64
+#include "trace.h"
+#include "young.h"
 
 /* The tree of mapping->i_mmap, whose own lookup functions aren't exported. */
 #define VMA_FIRST(vma)	((vma)->vm_pgoff)
@@ -30,47 +33,119 @@ INTERVAL_TREE_DEFINE(struct vm_area_struct, shared.rb, unsigned long,
 		     shared.rb_subtree_last, VMA_FIRST, VMA_LAST,
 		     static __maybe_unused, i_mmap_tree)
 
-static void zap_vmas(struct droppable_region *region, pgoff_t first,
-		     pgoff_t last)
+/**
+ * struct run - isolated slots that follow each other in one region
+ * @region:	theirs
+ * @slots:	the slots, by index
+ * @first:	index of the first
+ * @nr:		how many, at most DROPPABLE_DROP_BATCH
+ * @keep:	those that were touched and are to stay mapped
+ *
+ * Lives on the stack of the drop.
+ */
+struct run {
+	struct droppable_region *region;
+	struct list_head slots;
+	pgoff_t first;
+	unsigned long nr;
+	DECLARE_BITMAP(keep, DROPPABLE_DROP_BATCH);
+};
+
+static struct address_space *run_mapping(struct run *run)
 {
-	struct rb_root_cached *tree = &region->mapping->i_mmap;
+	return run->region->file->inode->i_mapping;
+}
+
+/* Calls @fn for each VMA's part of a range of the run. */
+static void for_each_vma_of(struct run *run, unsigned long at, unsigned long nr,
+			    void (*fn)(struct run *run,
+				       struct vm_area_struct *vma,
+				       pgoff_t from, unsigned long nr))
+{
+	struct rb_root_cached *tree = &run_mapping(run)->i_mmap;
+	pgoff_t first = run->region->base + run->first + at;
+	pgoff_t last = first + nr - 1;
 	struct vm_area_struct *vma;
 
-	i_mmap_assert_locked(region->mapping);
+	i_mmap_assert_locked(run_mapping(run));
 	for (vma = i_mmap_tree_iter_first(tree, first, last); vma;
 	     vma = i_mmap_tree_iter_next(vma, first, last)) {
 		pgoff_t from = max(first, VMA_FIRST(vma));
 		pgoff_t to = min(last, VMA_LAST(vma));
 
 		/* Relatives share the offsets, not the region (line 17). */
-		if (READ_ONCE(vma->vm_private_data) != region)
-			continue;
-		zap_vma_range(vma, vma->vm_start +
-			      ((from - vma->vm_pgoff) << PAGE_SHIFT),
-			      (to - from + 1) << PAGE_SHIFT);
+		if (READ_ONCE(vma->vm_private_data) == run->region)
+			fn(run, vma, from, to - from + 1);
+	}
+}
+
+static unsigned long vma_address_of(struct vm_area_struct *vma, pgoff_t pgoff)
+{
+	return vma->vm_start + ((pgoff - vma->vm_pgoff) << PAGE_SHIFT);
+}
+
+static void zap_one(struct run *run, struct vm_area_struct *vma, pgoff_t from,
+		    unsigned long nr)
+{
+	zap_vma_range(vma, vma_address_of(vma, from), nr << PAGE_SHIFT);
+}
+
+static void look_one(struct run *run, struct vm_area_struct *vma, pgoff_t from,
+		     unsigned long nr)
+{
+	DECLARE_BITMAP(young, DROPPABLE_DROP_BATCH) = { 0 };
+	unsigned long at = from - run->region->base - run->first;
+	unsigned long bit;
+
+	droppable_young(vma, vma_address_of(vma, from), nr, young);
+	for_each_set_bit(bit, young, nr)
+		__set_bit(at + bit, run->keep);
+}
+
+static void zap_all_but_kept(struct run *run)
+{
+	unsigned long at = find_next_zero_bit(run->keep, run->nr, 0);
+
+	while (at < run->nr) {
+		unsigned long end = find_next_bit(run->keep, run->nr, at);
+
+		for_each_vma_of(run, at, end - at, zap_one);
+		at = find_next_zero_bit(run->keep, run->nr, end);
 	}
 }
 
 /*
  * i_mmap_rwsem keeps the VMAs and their page tables where they are.  If it
  * can't be had, the folios stay mapped and so stay resident.
+ *
+ * PF_MEMALLOC tells the reaper that this unmapping is ours.  It lets the
+ * unmapping itself, which allocates only to go faster, use reserves, as it does
+ * in reclaim.
  */
-static void zap(struct droppable_region *region, pgoff_t index,
-		unsigned long nr, bool wait)
+static void unmap(struct run *run, unsigned int how)
 {
-	pgoff_t first = region->base + index;
+	unsigned int flags;
 
-	if (wait)
-		i_mmap_lock_read(region->mapping);
-	else if (!i_mmap_trylock_read(region->mapping))
+	if (how & DROPPABLE_DROP_WAIT)
+		i_mmap_lock_read(run_mapping(run));
+	else if (!i_mmap_trylock_read(run_mapping(run)))
 		return;
-	zap_vmas(region, first, first + nr - 1);
-	i_mmap_unlock_read(region->mapping);
+	if (how & DROPPABLE_DROP_OLD)
+		for_each_vma_of(run, 0, run->nr, look_one);
+	droppable_file_bump(run->region->file,
+			    run->nr - bitmap_weight(run->keep, run->nr));
+	flags = memalloc_noreclaim_save();
+	zap_all_but_kept(run);
+	memalloc_noreclaim_restore(flags);
+	i_mmap_unlock_read(run_mapping(run));
 }
 
-/* Unlocks the folio.  False if it is still mapped or held, and so stays. */
-static bool drop_slot(struct droppable_region *region,
-		      struct droppable_slot *slot)
+/*
+ * Takes the slot out of region->folios.  False if it is mapped or held, and so
+ * stays: then it is back on the list_lru and unlocked.
+ */
+static bool take_out(struct droppable_region *region,
+		     struct droppable_slot *slot)
 {
 	const int refs = 1 + DROPPABLE_CHARGE_REFS;
 	struct folio *folio = slot->folio;
@@ -80,6 +155,8 @@ static bool drop_slot(struct droppable_region *region,
 		xa_unlock(&region->folios);
 		if (folio_mapped(folio))
 			slot->flags &= ~DROPPABLE_SLOT_HELD;
+		else
+			droppable_count(region->file, DROPPABLE_PINNED, 1);
 		droppable_lru_add(slot);
 		folio_unlock(folio);
 		return false;
@@ -88,20 +165,26 @@ static bool drop_slot(struct droppable_region *region,
 	xa_unlock(&region->folios);
 	/* Found nowhere any more: whoever looked it up before finds out. */
 	folio_ref_unfreeze(folio, refs);
-	mod_node_page_state(folio_pgdat(folio), NR_KERNEL_MISC_RECLAIMABLE, -1);
-	droppable_slot_free(slot);
+	droppable_region_removed(slot);
+	droppable_count(region->file, DROPPABLE_DROPPED, 1);
 	return true;
 }
 
-/* Moves slots that follow each other, in one region, from @batch to @run. */
-static unsigned long cut_run(struct list_head *batch, struct list_head *run)
+/* Moves slots that follow each other, in one region, from @batch to a run. */
+static void cut_run(struct list_head *batch, struct run *run)
 {
-	struct droppable_slot *slot, *next, *prev = NULL;
-	unsigned long nr = 0;
+	struct droppable_slot *slot, *next;
 
+	slot = list_first_entry(batch, struct droppable_slot, lru);
+	run->region = slot->region;
+	run->first = slot->index;
+	run->nr = 0;
+	INIT_LIST_HEAD(&run->slots);
+	bitmap_zero(run->keep, DROPPABLE_DROP_BATCH);
 	list_for_each_entry_safe(slot, next, batch, lru) {
-		if (prev && (slot->region != prev->region ||
-			     slot->index != prev->index + 1))
+		if (slot->region != run->region ||
+		    slot->index != run->first + run->nr ||
+		    run->nr == DROPPABLE_DROP_BATCH)
 			break;
 		/*
 		 * Set before it is unmapped: what was unmapped earlier was
@@ -109,11 +192,32 @@ static unsigned long cut_run(struct list_head *batch, struct list_head *run)
 		 */
 		if (folio_mapped(slot->folio))
 			slot->flags |= DROPPABLE_SLOT_HELD;
-		list_move_tail(&slot->lru, run);
-		prev = slot;
-		nr++;
+		list_move_tail(&slot->lru, &run->slots);
+		run->nr++;
 	}
-	return nr;
+}
+
+static unsigned long drop_run(struct run *run, unsigned int how)
+{
+	struct droppable_region *region = run->region;
+	struct droppable_slot *slot, *next;
+	unsigned long dropped = 0;
+
+	unmap(run, how);
+	list_for_each_entry_safe(slot, next, &run->slots, lru) {
+		list_del_init(&slot->lru);
+		if (!take_out(region, slot))
+			continue;
+		droppable_slot_free(slot, 0);
+		dropped++;
+	}
+	trace_droppable_drop(region, run->first, run->nr, dropped);
+	if (dropped)
+		droppable_file_wake(region->file);
+	/* The last touch: region_free() may be waiting for it. */
+	if (atomic_sub_and_test(run->nr, &region->drops))
+		wake_up_var(&region->drops);
+	return dropped;
 }
 
 /**
@@ -132,39 +236,27 @@ void droppable_drop_isolated(struct droppable_slot *slot,
 /**
  * droppable_drop - drop a batch of isolated slots
  * @batch:	empty afterwards
- * @wait:	may wait for i_mmap_rwsem; never set in reclaim
+ * @how:	DROPPABLE_DROP_*; in reclaim without DROPPABLE_DROP_WAIT
  *
  * Returns how many folios left the store.  The others are back on the
  * list_lru, at the young end.  All are unlocked.
  */
-unsigned long droppable_drop(struct list_head *batch, bool wait)
+unsigned long droppable_drop(struct list_head *batch, unsigned int how)
 {
-	struct droppable_slot *slot, *next;
 	unsigned long dropped = 0;
 
 	while (!list_empty(batch)) {
-		struct droppable_region *region;
-		unsigned long nr;
-		LIST_HEAD(run);
+		struct run run;
 
-		nr = cut_run(batch, &run);
-		slot = list_first_entry(&run, struct droppable_slot, lru);
-		region = slot->region;
-		zap(region, slot->index, nr, wait);
-		list_for_each_entry_safe(slot, next, &run, lru) {
-			list_del_init(&slot->lru);
-			dropped += drop_slot(region, slot);
-		}
-		/* The last touch: region_free() may be waiting for it. */
-		if (atomic_sub_and_test(nr, &region->drops))
-			wake_up_var(&region->drops);
+		cut_run(batch, &run);
+		dropped += drop_run(&run, how);
 	}
 	return dropped;
 }
 
 /*
- * Collects up to DROP_BATCH folios from *@index on, and moves *@index behind
- * what was looked at.  False when the range is through.
+ * Collects up to DROPPABLE_DROP_BATCH folios from *@index on, and moves *@index
+ * behind what was looked at.  False when the range is through.
  */
 static bool collect(struct droppable_region *region, pgoff_t *index,
 		    pgoff_t last, struct list_head *batch, u64 *pinned)
@@ -191,7 +283,7 @@ static bool collect(struct droppable_region *region, pgoff_t *index,
 		}
 		/* The store's reference keeps what is isolated. */
 		folio_put(folio);
-		if (nr == DROP_BATCH)
+		if (nr == DROPPABLE_DROP_BATCH)
 			return *index <= last;
 	}
 	return false;
@@ -223,7 +315,7 @@ int droppable_drop_range(struct droppable_region *region,
 		more = collect(region, &first, last, &batch, pinned);
 		list_for_each_entry(slot, &batch, lru)
 			nr++;
-		gone = droppable_drop(&batch, true);
+		gone = droppable_drop(&batch, DROPPABLE_DROP_WAIT);
 		*dropped += gone;
 		*pinned += nr - gone;	/* pinned between the two looks */
 		cond_resched();
@@ -231,52 +323,133 @@ int droppable_drop_range(struct droppable_region *region,
 	return 0;
 }
 
-/* From @from to @to, what can be had without waiting. */
-static unsigned long try_collect(struct droppable_region *region, pgoff_t from,
-				 pgoff_t to, pgoff_t keep, unsigned long max,
-				 struct list_head *batch)
+static bool is_recent(struct droppable_region *region, pgoff_t index)
 {
+	int i;
+
+	for (i = 0; i < DROPPABLE_RECENT; i++)
+		if (READ_ONCE(region->recent[i]) == index)
+			return true;
+	return false;
+}
+
+/* Locks and isolates the slot at @index, if that takes no waiting. */
+static struct droppable_slot *try_isolate(struct droppable_region *region,
+					  pgoff_t index)
+{
+	struct droppable_slot *slot;
 	struct folio *folio;
-	unsigned long index, nr = 0;
+
+	folio = droppable_region_trylock_folio(region, index);
+	if (!folio)
+		return NULL;
+	slot = droppable_slot_of(folio);
+	if (droppable_slot_pinned(folio, 1)) {
+		folio_unlock(folio);
+		folio_put(folio);
+		return NULL;
+	}
+	droppable_lru_del(slot);
+	/* The store's reference keeps what is isolated. */
+	folio_put(folio);
+	return slot;
+}
+
+/* The oldest but the recent ones, from @from to @to. */
+static struct droppable_slot *isolate_oldest(struct droppable_region *region,
+					     pgoff_t from, pgoff_t to)
+{
+	struct droppable_slot *slot;
+	struct folio *folio;
+	unsigned long index;
 
 	xa_for_each_range(&region->folios, index, folio, from, to) {
-		if (index == keep)
+		if (is_recent(region, index))
 			continue;
-		folio = droppable_region_trylock_folio(region, index);
-		if (!folio)
+		slot = try_isolate(region, index);
+		if (!slot)
 			continue;
-		if (droppable_slot_pinned(folio, 1)) {
-			folio_unlock(folio);
-			folio_put(folio);
-			continue;
-		}
-		droppable_lru_del(droppable_slot_of(folio));
-		droppable_drop_isolated(droppable_slot_of(folio), batch);
-		folio_put(folio);
 		WRITE_ONCE(region->hand, index + 1);
-		if (++nr == max)
-			break;
+		return slot;
 	}
-	return nr;
+	return NULL;
+}
+
+/*
+ * The oldest of the recent ones, in a region that has nothing else.  Not if it
+ * has fewer than one instruction may need: they would chase each other.
+ */
+static struct droppable_slot *isolate_recent(struct droppable_region *region)
+{
+	unsigned int at = READ_ONCE(region->recent_at), i;
+
+	if (atomic_long_read(&region->resident) < DROPPABLE_RECENT)
+		return NULL;
+	for (i = 0; i < DROPPABLE_RECENT; i++) {
+		pgoff_t index = READ_ONCE(region->recent[(at + i) %
+							 DROPPABLE_RECENT]);
+		struct droppable_slot *slot = try_isolate(region, index);
+
+		if (slot)
+			return slot;
+	}
+	return NULL;
+}
+
+/* By a hand that goes round: the order of age for memory filled in order. */
+static struct droppable_slot *isolate_victim(struct droppable_region *region)
+{
+	pgoff_t hand = READ_ONCE(region->hand);
+	struct droppable_slot *slot;
+
+	slot = isolate_oldest(region, hand, ULONG_MAX);
+	if (!slot && hand)
+		slot = isolate_oldest(region, 0, hand - 1);
+	return slot ?: isolate_recent(region);
 }
 
 /**
- * droppable_drop_oldest - make room by dropping some of a region's own folios
+ * droppable_drop_recycle - give an old page's folio to a fault
  * @region:	of a fault that found no memory
- * @keep:	the index that the fault is for
+ * @index:	that the fault is for
  *
- * Oldest by a hand that goes round the region's offsets, which is the order of
- * age for memory filled front to back.  Returns whether anything was dropped.
+ * Drops the region's oldest page and makes its folio, zeroed, resident at
+ * @index without letting go of it, so that nobody else gets it in between
+ * (line 24).  Returns it locked, with a reference; ERR_PTR(-EBUSY) if another
+ * thread was faster there, ERR_PTR(-EAGAIN) if the folio couldn't be kept but
+ * has been freed, ERR_PTR(-ENOMEM) if there is none to be had.
  */
-bool droppable_drop_oldest(struct droppable_region *region, pgoff_t keep)
+struct folio *droppable_drop_recycle(struct droppable_region *region,
+				     pgoff_t index)
 {
-	const unsigned long max = 16;
-	pgoff_t hand = READ_ONCE(region->hand);
+	struct droppable_slot *slot = isolate_victim(region);
+	struct folio *folio;
+	struct run run;
 	LIST_HEAD(batch);
-	unsigned long nr;
+	int err;
 
-	nr = try_collect(region, hand, ULONG_MAX, keep, max, &batch);
-	if (nr < max && hand)
-		try_collect(region, 0, hand - 1, keep, max - nr, &batch);
-	return droppable_drop(&batch, true);
+	if (!slot)
+		return ERR_PTR(-ENOMEM);
+	list_add(&slot->lru, &batch);
+	cut_run(&batch, &run);
+	unmap(&run, DROPPABLE_DROP_WAIT);
+	list_del_init(&slot->lru);
+	if (!take_out(region, slot))
+		return ERR_PTR(-ENOMEM);
+	trace_droppable_drop(region, run.first, 1, 1);
+	droppable_file_wake(region->file);
+
+	folio = slot->folio;
+	clear_highpage(folio_page(folio, 0));
+	folio_get(folio);
+	/* Not waiting, not reclaiming: the node of the old index may serve. */
+	err = droppable_region_insert(region, slot, index,
+				      GFP_NOWAIT | __GFP_NOWARN);
+	if (!err) {
+		droppable_count(region->file, DROPPABLE_RECYCLED, 1);
+		return folio;
+	}
+	droppable_slot_free(slot, 1);
+	folio_put(folio);
+	return ERR_PTR(err == -EBUSY ? -EBUSY : -EAGAIN);
 }

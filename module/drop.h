@@ -7,13 +7,22 @@
 
 struct droppable_region;
 struct droppable_slot;
+struct folio;
+
+/* What a drop may do and whom it spares. */
+#define DROPPABLE_DROP_WAIT	(1U << 0)	/* wait for i_mmap_rwsem */
+#define DROPPABLE_DROP_OLD	(1U << 1)	/* spare what was just touched */
+
+/* How many folios a drop locks together at most. */
+#define DROPPABLE_DROP_BATCH	128
 
 void droppable_drop_isolated(struct droppable_slot *slot,
 			     struct list_head *batch);
-unsigned long droppable_drop(struct list_head *batch, bool wait);
+unsigned long droppable_drop(struct list_head *batch, unsigned int how);
 int droppable_drop_range(struct droppable_region *region,
 			 pgoff_t first, pgoff_t last,
 			 u64 *dropped, u64 *pinned);
-bool droppable_drop_oldest(struct droppable_region *region, pgoff_t keep);
+struct folio *droppable_drop_recycle(struct droppable_region *region,
+				     pgoff_t index);
 
 #endif

@@ -7,16 +7,20 @@
  */
 
 #include <linux/highmem.h>
+#include <linux/ktime.h>
 #include <linux/mm.h>
 #include <linux/sched/signal.h>
 
 #include "drop.h"
 #include "fault.h"
+#include "file.h"
+#include "reap.h"
 #include "region.h"
 #include "slot.h"
+#include "wait.h"
 
-/* How often a fault drops its own pages and tries again before it waits. */
-#define RECYCLE_TRIES	4
+#define CREATE_TRACE_POINTS
+#include "trace.h"
 
 /*
  * The folio is in the store but not mapped.  Either a drop unmapped it and
@@ -24,94 +28,141 @@
  * (MADV_DONTNEED): then the page reads zero from now on, and whoever pins the
  * old folio keeps that.  The folio is unlocked and out of the store if false.
  */
-static bool revive(struct folio *folio)
+static bool revive(struct droppable_region *region, struct folio *folio,
+		   unsigned long address)
 {
 	struct droppable_slot *slot = droppable_slot_of(folio);
+	bool held = slot->flags & DROPPABLE_SLOT_HELD;
 
+	slot->flags &= ~DROPPABLE_SLOT_HELD;
 	if (!droppable_slot_pinned(folio, 1)) {
 		clear_highpage(folio_page(folio, 0));
-		slot->flags &= ~DROPPABLE_SLOT_HELD;
 		return true;
 	}
-	if (slot->flags & DROPPABLE_SLOT_HELD) {
-		slot->flags &= ~DROPPABLE_SLOT_HELD;
+	if (held && !droppable_reap_noted(region->reaper, address))
 		return true;
-	}
 	droppable_region_remove(folio);
 	return false;
 }
 
-/* The page's folio, locked and with a reference, or ERR_PTR(-ENOMEM). */
+/* The page's folio if it is resident, locked and with a reference. */
+static struct folio *find_folio(struct droppable_region *region,
+				pgoff_t index, unsigned long address)
+{
+	struct folio *folio = droppable_region_lock_folio(region, index);
+
+	if (!folio || folio_mapped(folio) || revive(region, folio, address))
+		return folio;
+	folio_put(folio);
+	return NULL;
+}
+
+/*
+ * The page's folio, locked and with a reference: the resident one, a new one,
+ * or the mapping's own oldest; else ERR_PTR(-ENOMEM).
+ */
 static struct folio *get_folio(struct droppable_region *region,
 			       struct vm_fault *vmf)
 {
 	unsigned long address = vmf->address & PAGE_MASK;
-	gfp_t extra = vmf->flags & FAULT_FLAG_TRIED ? __GFP_NORETRY : 0;
 	pgoff_t index = droppable_region_index(region, vmf->vma, address);
 	struct folio *folio;
+	long err;
 
-	for (;;) {
-		folio = droppable_region_lock_folio(region, index);
-		if (folio) {
-			if (folio_mapped(folio) || revive(folio))
-				return folio;
-			folio_put(folio);
-		}
-		folio = droppable_region_populate(region, vmf->vma, address,
-						  extra);
-		if (PTR_ERR_OR_ZERO(folio) != -EBUSY)
+	do {
+		folio = find_folio(region, index, address);
+		if (folio)
 			return folio;
-	}
+		folio = droppable_region_populate(region, vmf->vma, address);
+		if (PTR_ERR_OR_ZERO(folio) == -ENOMEM)
+			folio = droppable_drop_recycle(region, index);
+		err = PTR_ERR_OR_ZERO(folio);
+	} while ((err == -EBUSY || err == -EAGAIN) &&
+		 !fatal_signal_pending(current));
+	return folio;
+}
+
+/*
+ * The kernel's own access (read(2) into the area) can't deliver a signal: it
+ * fails with EFAULT or a short count instead of waiting on (line 26).  So does
+ * an access that can't drop mmap_lock: VM_FAULT_OOM would be retried without
+ * end.
+ */
+static bool may_wait(struct vm_fault *vmf)
+{
+	if (!(vmf->flags & FAULT_FLAG_ALLOW_RETRY))
+		return false;
+	return vmf->flags & FAULT_FLAG_USER || !signal_pending(current);
 }
 
 /*
  * Waits for memory without mmap_lock, so that the process's other threads go
  * on, and comes back by way of a retried fault, which delivers signals.
- *
- * The kernel's own access (read(2) into the area) can't deliver one: it fails
- * with EFAULT or a short count instead (line 26).  So does an access that
- * can't drop mmap_lock: VM_FAULT_OOM would be retried without end.
  */
 static vm_fault_t wait_for_memory(struct vm_fault *vmf)
 {
-	bool again = vmf->flags & FAULT_FLAG_TRIED;
+	unsigned long address = vmf->address;
+	ktime_t start;
 
-	if (!(vmf->flags & FAULT_FLAG_USER) && signal_pending(current))
-		return VM_FAULT_SIGBUS;
-	if (!(vmf->flags & FAULT_FLAG_ALLOW_RETRY))
+	if (!may_wait(vmf))
 		return VM_FAULT_SIGBUS;
 	if (vmf->flags & FAULT_FLAG_RETRY_NOWAIT)
 		return VM_FAULT_RETRY;
+	droppable_count(vmf->vma->vm_file->private_data, DROPPABLE_WAITS, 1);
 	mmap_read_unlock(vmf->vma->vm_mm);
-	schedule_timeout_interruptible(again ? msecs_to_jiffies(50) : 1);
+	start = ktime_get();
+	droppable_wait();
+	trace_droppable_wait(address, ktime_us_delta(ktime_get(), start));
 	return VM_FAULT_RETRY;
+}
+
+/*
+ * The first fault in the VMA: makes its region.  NULL means that *@ret is the
+ * fault's result.
+ */
+static struct droppable_region *first_fault(struct vm_fault *vmf,
+					    vm_fault_t *ret)
+{
+	struct droppable_region *region;
+	struct mm_struct *mm = vmf->vma->vm_mm;
+	unsigned long address = vmf->address;
+	bool tried = vmf->flags & FAULT_FLAG_TRIED;
+
+	if (!tried && may_wait(vmf) &&
+	    !(vmf->flags & FAULT_FLAG_RETRY_NOWAIT)) {
+		mmap_read_unlock(mm);
+		droppable_region_make(mm, address);
+		*ret = VM_FAULT_RETRY;
+		return NULL;
+	}
+	region = droppable_region_make_here(vmf->vma);
+	if (!region)
+		*ret = wait_for_memory(vmf);
+	return region;
 }
 
 static vm_fault_t droppable_fault(struct vm_fault *vmf)
 {
 	struct droppable_region *region;
-	int tries;
+	struct folio *folio;
+	vm_fault_t ret;
 
 	mmap_assert_locked(vmf->vma->vm_mm);
-	region = droppable_region_of(vmf->vma);
-	if (!region)
-		return wait_for_memory(vmf);
-
-	for (tries = 0; tries < RECYCLE_TRIES; tries++) {
-		struct folio *folio = get_folio(region, vmf);
-
-		if (!IS_ERR(folio)) {
-			vmf->page = folio_page(folio, 0);
-			return VM_FAULT_LOCKED;
-		}
-		if (fatal_signal_pending(current) ||
-		    !droppable_drop_oldest(region,
-					   droppable_region_index(region,
-								  vmf->vma,
-								  vmf->address)))
-			break;
+	/* Pairs with the cmpxchg of another thread's first fault. */
+	region = smp_load_acquire(&vmf->vma->vm_private_data);
+	if (unlikely(!region)) {
+		region = first_fault(vmf, &ret);
+		if (!region)
+			return ret;
 	}
-	return wait_for_memory(vmf);
+	folio = get_folio(region, vmf);
+	if (IS_ERR(folio))
+		return wait_for_memory(vmf);
+	trace_droppable_fault(region, vmf->address,
+			      droppable_slot_of(folio)->index,
+			      vmf->flags & FAULT_FLAG_WRITE);
+	vmf->page = folio_page(folio, 0);
+	return VM_FAULT_LOCKED;
 }
 
 const struct vm_operations_struct droppable_vm_ops = {

@@ -7,6 +7,9 @@
 #include <linux/module.h>
 
 #include "device.h"
+#include "file.h"
+#include "hibernate.h"
+#include "reap.h"
 #include "region.h"
 #include "shrink.h"
 #include "slot.h"
@@ -21,16 +24,31 @@ static int __init droppable_init(void)
 	err = droppable_region_init();
 	if (err)
 		goto exit_slot;
-	err = droppable_shrink_init();
+	err = droppable_reap_init();
 	if (err)
 		goto exit_region;
-	err = droppable_device_init();
+	err = droppable_shrink_init();
+	if (err)
+		goto exit_reap;
+	err = droppable_hibernate_init();
 	if (err)
 		goto exit_shrink;
+	err = droppable_file_init();
+	if (err)
+		goto exit_hibernate;
+	err = droppable_device_init();
+	if (err)
+		goto exit_file;
 	return 0;
 
+exit_file:
+	droppable_file_exit();
+exit_hibernate:
+	droppable_hibernate_exit();
 exit_shrink:
 	droppable_shrink_exit();
+exit_reap:
+	droppable_reap_exit();
 exit_region:
 	droppable_region_exit();
 exit_slot:
@@ -42,7 +60,10 @@ exit_slot:
 static void __exit droppable_exit(void)
 {
 	droppable_device_exit();
+	droppable_file_exit();
+	droppable_hibernate_exit();
 	droppable_shrink_exit();
+	droppable_reap_exit();
 	droppable_region_exit();
 	droppable_slot_exit();
 }

@@ -6,6 +6,9 @@
 #include <linux/slab.h>
 #include <linux/wait_bit.h>
 
+#include "fault.h"
+#include "file.h"
+#include "reap.h"
 #include "region.h"
 #include "shrink.h"
 #include "slot.h"
@@ -38,26 +41,51 @@ static struct droppable_region *region_alloc(struct vm_area_struct *vma)
 		return NULL;
 	refcount_set(&region->vmas, 1);
 	region->mm = vma->vm_mm;
-	region->mapping = vma->vm_file->f_mapping;
+	region->file = vma->vm_file->private_data;
 	region->base = vma->vm_pgoff;
+	memset(region->recent, 0xff, sizeof(region->recent));
 	xa_init_flags(&region->folios, XA_FLAGS_ACCOUNT);
 	return region;
 }
 
 /**
- * droppable_region_of - the VMA's region, made if it has none yet
+ * droppable_region_make - give the VMA at an address its region
+ * @mm:		of the VMA, unlocked
+ * @address:	where a fault found a VMA of ours without a region
+ *
+ * Takes mmap_lock for writing, which watching the mm needs.  Whether it worked
+ * the next try of the fault will see.
+ */
+void droppable_region_make(struct mm_struct *mm, unsigned long address)
+{
+	struct droppable_region *region;
+	struct vm_area_struct *vma;
+
+	if (mmap_write_lock_killable(mm))
+		return;
+	vma = find_vma(mm, address);
+	if (!vma || vma->vm_start > address ||
+	    vma->vm_ops != &droppable_vm_ops || vma->vm_private_data)
+		goto unlock;
+	region = region_alloc(vma);
+	if (!region)
+		goto unlock;
+	region->reaper = droppable_reap_watch(mm);
+	vma->vm_private_data = region;
+unlock:
+	mmap_write_unlock(mm);
+}
+
+/**
+ * droppable_region_make_here - the same without letting go of mmap_lock
  * @vma:	locked for a fault: it can't be split, moved or closed meanwhile
  *
- * NULL if there is no memory for it.
+ * The region can't watch its mm then.  NULL if there is no memory for it.
  */
-struct droppable_region *droppable_region_of(struct vm_area_struct *vma)
+struct droppable_region *droppable_region_make_here(struct vm_area_struct *vma)
 {
 	struct droppable_region *region, *raced;
 
-	/* Pairs with the cmpxchg below, of another thread's first fault. */
-	region = smp_load_acquire(&vma->vm_private_data);
-	if (likely(region))
-		return region;
 	region = region_alloc(vma);
 	if (!region)
 		return NULL;
@@ -86,23 +114,33 @@ void droppable_region_open(struct vm_area_struct *vma)
 		vma->vm_private_data = NULL;
 }
 
-/*
- * The range is mapped nowhere any more, unless an mremap() moved it: what is
- * still mapped or held stays.
+/**
+ * droppable_region_reap - free what nothing maps or holds any more
+ * @region:	kept alive by the caller's mmap_lock
+ * @first:	index
+ * @last:	index, included
+ * @discarded:	by its owner, so that what a drop unmapped and found held is
+ *		not to come back either
  */
-static void region_remove_unused(struct droppable_region *region,
-				 pgoff_t first, pgoff_t last)
+void droppable_region_reap(struct droppable_region *region,
+			   pgoff_t first, pgoff_t last, bool discarded)
 {
 	struct folio *folio;
 	unsigned long index;
 
 	xa_for_each_range(&region->folios, index, folio, first, last) {
-		folio = droppable_region_lock_folio(region, index);
-		if (folio && !droppable_region_remove_if_unused(folio))
-			folio_unlock(folio);
-		if (folio)
-			folio_put(folio);
 		cond_resched();
+		/* A look without a reference: wrong only for what is going. */
+		if (folio_mapped(folio))
+			continue;
+		folio = droppable_region_lock_folio(region, index);
+		if (!folio)
+			continue;
+		if (discarded && !folio_mapped(folio))
+			droppable_slot_of(folio)->flags &= ~DROPPABLE_SLOT_HELD;
+		if (!droppable_region_remove_if_unused(folio))
+			folio_unlock(folio);
+		folio_put(folio);
 	}
 }
 
@@ -129,6 +167,7 @@ static void region_free(struct droppable_region *region)
 	 * the region.  They try locks and wait for nothing that we hold.
 	 */
 	wait_var_event(&region->drops, !atomic_read(&region->drops));
+	droppable_reap_unwatch(region->reaper);
 	xa_destroy(&region->folios);
 	kmem_cache_free(region_cache, region);
 }
@@ -148,9 +187,12 @@ void droppable_region_close(struct vm_area_struct *vma)
 		region_free(region);
 		return;
 	}
-	/* mmap_lock is held for writing: no other VMA of it can go meanwhile */
+	/*
+	 * The range is mapped nowhere any more, unless an mremap() moved it.
+	 * mmap_lock is held for writing: no other VMA of it can go meanwhile.
+	 */
 	first = droppable_region_index(region, vma, vma->vm_start);
-	region_remove_unused(region, first, first + vma_pages(vma) - 1);
+	droppable_region_reap(region, first, first + vma_pages(vma) - 1, false);
 }
 
 /*
@@ -233,52 +275,87 @@ struct folio *droppable_region_trylock_folio(struct droppable_region *region,
 	return region_still_has(region, index, folio) ? folio : NULL;
 }
 
+static void note_recent(struct droppable_region *region, pgoff_t index)
+{
+	unsigned int at = region->recent_at++ % DROPPABLE_RECENT;
+
+	WRITE_ONCE(region->recent[at], index);
+}
+
+/**
+ * droppable_region_insert - make a slot's folio resident
+ * @region:	where
+ * @slot:	in no list and no xarray; its folio zeroed and locked
+ * @index:	in @region
+ * @gfp:	for the index's nodes
+ *
+ * Returns 0; -EBUSY if another thread was faster; -ENOMEM.
+ */
+int droppable_region_insert(struct droppable_region *region,
+			    struct droppable_slot *slot, pgoff_t index,
+			    gfp_t gfp)
+{
+	struct folio *folio = slot->folio;
+	int err;
+
+	slot->region = region;
+	slot->index = index;
+	slot->flags = 0;
+	err = xa_insert(&region->folios, index, folio, gfp);
+	if (err)
+		return err;
+	droppable_lru_add(slot);
+	mod_node_page_state(folio_pgdat(folio), NR_KERNEL_MISC_RECLAIMABLE, 1);
+	atomic_long_inc(&region->resident);
+	droppable_count(region->file, DROPPABLE_FAULTS, 1);
+	note_recent(region, index);
+	return 0;
+}
+
+/**
+ * droppable_region_removed - account for a slot that has left region->folios
+ * @slot:	in no list
+ */
+void droppable_region_removed(struct droppable_slot *slot)
+{
+	struct droppable_region *region = slot->region;
+
+	mod_node_page_state(folio_pgdat(slot->folio),
+			    NR_KERNEL_MISC_RECLAIMABLE, -1);
+	atomic_long_dec(&region->resident);
+	droppable_count(region->file, DROPPABLE_REMOVED, 1);
+}
+
 /**
  * droppable_region_populate - make a zeroed folio resident
  * @region:	of @vma
  * @vma:	locked for a fault
  * @address:	in @vma
- * @extra:	gfp bits to add, __GFP_NORETRY where a retry comes later anyway
  *
  * Returns the folio locked, with a reference for the caller; ERR_PTR(-EBUSY)
  * if another thread populated the page meanwhile; ERR_PTR(-ENOMEM).
  */
 struct folio *droppable_region_populate(struct droppable_region *region,
 					struct vm_area_struct *vma,
-					unsigned long address, gfp_t extra)
+					unsigned long address)
 {
-	gfp_t gfp = DROPPABLE_GFP;
+	pgoff_t index = droppable_region_index(region, vma, address);
 	struct droppable_slot *slot;
 	struct folio *folio;
 	int err;
 
-	if (extra & __GFP_NORETRY)
-		gfp = (gfp & ~__GFP_RETRY_MAYFAIL) | __GFP_NORETRY;
-	slot = droppable_slot_alloc(vma, address, gfp);
+	slot = droppable_slot_alloc(vma, address, DROPPABLE_GFP);
 	if (!slot)
 		return ERR_PTR(-ENOMEM);
 	folio = slot->folio;
-	slot->region = region;
-	slot->index = droppable_region_index(region, vma, address);
 	folio_get(folio);
-
-	err = xa_insert(&region->folios, slot->index, folio, gfp);
+	err = droppable_region_insert(region, slot, index, DROPPABLE_GFP);
 	if (err) {
-		droppable_slot_free(slot);
+		droppable_slot_free(slot, 1);
 		folio_put(folio);
 		return ERR_PTR(err);
 	}
-	droppable_lru_add(slot);
-	mod_node_page_state(folio_pgdat(folio), NR_KERNEL_MISC_RECLAIMABLE, 1);
 	return folio;
-}
-
-static void region_forget(struct droppable_slot *slot)
-{
-	droppable_lru_del(slot);
-	mod_node_page_state(folio_pgdat(slot->folio),
-			    NR_KERNEL_MISC_RECLAIMABLE, -1);
-	droppable_slot_free(slot);
 }
 
 /**
@@ -291,7 +368,9 @@ void droppable_region_remove(struct folio *folio)
 	struct droppable_slot *slot = droppable_slot_of(folio);
 
 	xa_erase(&slot->region->folios, slot->index);
-	region_forget(slot);
+	droppable_lru_del(slot);
+	droppable_region_removed(slot);
+	droppable_slot_free(slot, 1);
 }
 
 /**

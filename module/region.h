@@ -25,12 +25,22 @@
  */
 
 #include <linux/atomic.h>
+#include <linux/gfp.h>
 #include <linux/mm_types.h>
 #include <linux/refcount.h>
 #include <linux/xarray.h>
 
-struct address_space;
+struct droppable_file;
+struct droppable_slot;
 struct folio;
+struct mmu_notifier;
+
+/*
+ * Pages of ours that one instruction can need at once: an unaligned string move
+ * touches two at either end.  (A gather may need more, but keeps what it has
+ * got so far.)
+ */
+#define DROPPABLE_RECENT	4
 
 /**
  * struct droppable_region - the memory of one mmap() call in one mm
@@ -41,17 +51,25 @@ struct folio;
  * @mm:		identity only, never dereferenced: tells fork from split. Valid
  *		while a VMA points here, since that VMA belongs to it
  *		(invariant)
- * @mapping:	whose i_mmap holds the VMAs; the VMAs' vm_file keeps it alive
- *		until after the last close (invariant)
+ * @file:	whose counters count, and whose inode's i_mmap holds the VMAs;
+ *		the VMAs' vm_file keeps it until after the last close
+ *		(invariant)
  * @base:	vm_pgoff of index 0 (invariant)
- * @hand:	index where recycling looks next; a hint, so races on it only
+ * @resident:	folios in @folios
+ * @hand:	index where recycling looks next
+ * @recent:	the indices populated last, round robin: recycling spares them,
+ *		so that an instruction that needs several pages at once gets
+ *		them (line 27)
+ * @recent_at:	where in @recent the next one goes.  Races on these three only
  *		cost order
+ * @reaper:	watches the mm for MADV_DONTNEED, or NULL if it can't
+ *		(invariant)
  * @folios:	index -> resident folio, holding the store's reference to it.
  *		Changed under its xa_lock and the folio's lock; read under RCU
  *		by droppable_region_lock_folio()
  *
- * Made by the first fault in a VMA that has none, under mmap_lock or the VMA
- * lock (mmap and fork allocate nothing).  A split VMA shares its region, a
+ * Made by the first fault in a VMA that has none, under mmap_lock (mmap and
+ * fork allocate nothing).  A split VMA shares its region, a
  * forked child's VMA starts without one, so no child can find its parent's
  * pages.
  */
@@ -59,16 +77,21 @@ struct droppable_region {
 	refcount_t vmas;
 	atomic_t drops;
 	struct mm_struct *mm;
-	struct address_space *mapping;
+	struct droppable_file *file;
 	pgoff_t base;
+	atomic_long_t resident;
 	pgoff_t hand;
+	pgoff_t recent[DROPPABLE_RECENT];
+	unsigned int recent_at;
+	struct mmu_notifier *reaper;
 	struct xarray folios;
 };
 
 int droppable_region_init(void);
 void droppable_region_exit(void);
 
-struct droppable_region *droppable_region_of(struct vm_area_struct *vma);
+void droppable_region_make(struct mm_struct *mm, unsigned long address);
+struct droppable_region *droppable_region_make_here(struct vm_area_struct *vma);
 void droppable_region_open(struct vm_area_struct *vma);
 void droppable_region_close(struct vm_area_struct *vma);
 
@@ -78,7 +101,13 @@ struct folio *droppable_region_trylock_folio(struct droppable_region *region,
 					     pgoff_t index);
 struct folio *droppable_region_populate(struct droppable_region *region,
 					struct vm_area_struct *vma,
-					unsigned long address, gfp_t extra);
+					unsigned long address);
+int droppable_region_insert(struct droppable_region *region,
+			    struct droppable_slot *slot, pgoff_t index,
+			    gfp_t gfp);
+void droppable_region_removed(struct droppable_slot *slot);
+void droppable_region_reap(struct droppable_region *region,
+			   pgoff_t first, pgoff_t last, bool discarded);
 void droppable_region_remove(struct folio *folio);
 bool droppable_region_remove_if_unused(struct folio *folio);
 

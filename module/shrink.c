@@ -14,8 +14,11 @@
 #include <linux/swap.h>
 
 #include "drop.h"
+#include "ration.h"
+#include "region.h"
 #include "shrink.h"
 #include "slot.h"
+#include "stats.h"
 
 /*
  * What the OOM killer's last look drops at a time: enough for the allocation
@@ -62,6 +65,7 @@ static enum lru_status isolate(struct list_head *item,
 	if (!folio_trylock(slot->folio))
 		return LRU_SKIP;
 	if (droppable_slot_pinned(slot->folio, 0)) {
+		droppable_count(slot->region->file, DROPPABLE_PINNED, 1);
 		folio_unlock(slot->folio);
 		return LRU_ROTATE;
 	}
@@ -70,21 +74,69 @@ static enum lru_status isolate(struct list_head *item,
 	return LRU_REMOVED;
 }
 
+/*
+ * 0 where the ration is used up, and not SHRINK_STOP from the scan: work that
+ * was counted and not done is deferred, and would come back in one go.
+ */
 static unsigned long count_objects(struct shrinker *s,
 				   struct shrink_control *sc)
 {
-	return list_lru_shrink_count(&lru, sc) ?: SHRINK_EMPTY;
+	unsigned long resident = list_lru_shrink_count(&lru, sc);
+
+	return resident ? droppable_ration(sc, resident) : SHRINK_EMPTY;
 }
 
 static unsigned long scan_objects(struct shrinker *s,
 				  struct shrink_control *sc)
 {
-	unsigned long dropped;
+	unsigned long ration, dropped;
 	LIST_HEAD(batch);
 
+	ration = droppable_ration(sc, list_lru_shrink_count(&lru, sc));
+	if (!ration)
+		return SHRINK_STOP;
+	sc->nr_to_scan = min3(sc->nr_to_scan, ration,
+			      (unsigned long)DROPPABLE_DROP_BATCH);
+	sc->nr_scanned = sc->nr_to_scan;
 	list_lru_shrink_walk(&lru, sc, isolate, &batch);
-	dropped = droppable_drop(&batch, false);
+	dropped = droppable_drop(&batch, droppable_ration_is_reclaim() ?
+				 DROPPABLE_DROP_OLD : 0);
+	droppable_ration_used(sc, dropped);
 	mm_account_reclaimed_pages(dropped);
+	return dropped;
+}
+
+static unsigned long drop_from_node(int nid, unsigned long nr)
+{
+	LIST_HEAD(batch);
+
+	list_lru_walk_node(&lru, nid, isolate, &batch, &nr);
+	return droppable_drop(&batch, 0);
+}
+
+/**
+ * droppable_shrink_all - drop everything that nobody holds
+ *
+ * Touched or not; one pass over what is there now.  For root's command, and
+ * before hibernation.  Returns how many pages were dropped.
+ */
+unsigned long droppable_shrink_all(void)
+{
+	unsigned long dropped = 0;
+	int nid;
+
+	for_each_node_state(nid, N_MEMORY) {
+		unsigned long nr = list_lru_count_node(&lru, nid);
+
+		while (nr) {
+			unsigned long some = min_t(unsigned long, nr,
+						   DROPPABLE_DROP_BATCH);
+
+			dropped += drop_from_node(nid, some);
+			nr -= some;
+			cond_resched();
+		}
+	}
 	return dropped;
 }
 
@@ -100,16 +152,11 @@ static int oom_notify(struct notifier_block *nb, unsigned long unused,
 	int nid;
 
 	for_each_node_state(nid, N_MEMORY) {
-		unsigned long nr = OOM_DROP;
+		unsigned long nr;
 
-		while (nr && dropped < OOM_DROP) {
-			unsigned long some = min(nr, 128UL);
-			LIST_HEAD(batch);
-
-			nr -= some;
-			list_lru_walk_node(&lru, nid, isolate, &batch, &some);
-			dropped += droppable_drop(&batch, false);
-		}
+		for (nr = 0; nr < OOM_DROP && dropped < OOM_DROP;
+		     nr += DROPPABLE_DROP_BATCH)
+			dropped += drop_from_node(nid, DROPPABLE_DROP_BATCH);
 	}
 	*(unsigned long *)freed += dropped;
 	return NOTIFY_OK;

@@ -7,6 +7,7 @@ struct list_lru;
 
 int droppable_shrink_init(void);
 void droppable_shrink_exit(void);
+unsigned long droppable_shrink_all(void);
 
 struct list_lru *droppable_lru(void);
 void droppable_lru_add(struct droppable_slot *slot);

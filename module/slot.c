@@ -2,12 +2,19 @@
 /* One resident folio: allocated, charged, and given back. */
 
 #include <linux/highmem.h>
+#include <linux/moduleparam.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 
 #include "region.h"
 #include "shrink.h"
 #include "slot.h"
+#include "wait.h"
+
+/* What user space left in memory isn't left lying about in free memory. */
+static bool scrub = true;
+module_param(scrub, bool, 0644);
+MODULE_PARM_DESC(scrub, "zero a page when it is dropped or freed (default Y)");
 
 static struct kmem_cache *slot_cache;
 
@@ -87,16 +94,30 @@ no_slot:
 /**
  * droppable_slot_free - give up the store's reference and the slot
  * @slot:	in no list and no xarray; its folio is locked, and unlocked here
+ * @own:	references of the caller's
  *
- * The folio itself goes when its last holder lets go.
+ * The folio itself goes when its last holder lets go.  If that is us it is
+ * zeroed before; what others hold is theirs, and isn't.
  */
-void droppable_slot_free(struct droppable_slot *slot)
+void droppable_slot_free(struct droppable_slot *slot, int own)
 {
 	struct folio *folio = slot->folio;
 
+	VM_WARN_ON_ONCE(!folio_test_locked(folio));
 	droppable_set_private(folio, NULL);
 	kmem_cache_free(slot_cache, slot);
 	droppable_uncharge_folio(folio);
+	if (READ_ONCE(scrub) && folio_ref_count(folio) == 1 + own)
+		clear_highpage(folio_page(folio, 0));
 	folio_unlock(folio);
 	folio_put(folio);
+	droppable_wait_wake();
+}
+
+/**
+ * droppable_slot_scrubs - whether freed pages are zeroed just now
+ */
+bool droppable_slot_scrubs(void)
+{
+	return READ_ONCE(scrub);
 }

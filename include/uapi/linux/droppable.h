@@ -12,7 +12,8 @@
  * contract.
  *
  * What mmap() refuses:
- *	EINVAL	MAP_PRIVATE, MAP_LOCKED, MAP_HUGETLB, a nonzero offset
+ *	EINVAL	MAP_PRIVATE, MAP_LOCKED, MAP_HUGETLB, an offset other than 0
+ *		and DROPPABLE_COUNTER_OFFSET
  *	EPERM	PROT_EXEC (and mprotect(PROT_EXEC) later: EACCES)
  *	EACCES	a descriptor that was not opened O_RDWR
  */
@@ -28,7 +29,29 @@
 #define DROPPABLE_ABI		1
 
 /* droppable_info.features: what this module on this kernel gives. */
-#define DROPPABLE_FEATURE_DROP	(1ULL << 0)	/* DROPPABLE_IOC_DROP */
+#define DROPPABLE_FEATURE_DROP		(1ULL << 0)	/* DROPPABLE_IOC_DROP */
+#define DROPPABLE_FEATURE_COUNTER	(1ULL << 1)	/* the counter page */
+#define DROPPABLE_FEATURE_POLL		(1ULL << 2)	/* poll(2), read(2) */
+#define DROPPABLE_FEATURE_SCRUB		(1ULL << 3)	/* freed pages are zeroed */
+
+/**
+ * struct droppable_counter - the start of the counter page (contract line 40)
+ * @drops:	grows before pages of this open file are dropped, by about
+ *		their number; never shrinks
+ *
+ *	c = mmap(NULL, page_size, PROT_READ, MAP_SHARED, fd,
+ *		 DROPPABLE_COUNTER_OFFSET);
+ *
+ * Data that was read between two equal readings of @drops was whole.  It may
+ * grow without a drop, if the pages turn out to be held by somebody.  One for
+ * all processes that share the open file.  The rest of the page is zero.
+ */
+struct droppable_counter {
+	__u64 drops;
+};
+
+/* mmap() offset of the counter page; only PROT_READ, one page. */
+#define DROPPABLE_COUNTER_OFFSET	(1ULL << 32)
 
 /**
  * struct droppable_info - what the module is and gives
@@ -48,18 +71,24 @@ struct droppable_info {
 	__u64 reserved[5];
 };
 
+/* droppable_drop.flags: what to drop instead of a range; at most one. */
+#define DROPPABLE_DROP_MAPPING	(1U << 0)	/* what one mmap() gave, whole */
+#define DROPPABLE_DROP_FILE	(1U << 1)	/* all mappings of this file */
+
 /**
- * struct droppable_drop - drop a range now (contract line 22)
- * @addr:	in: first byte, a multiple of the page size
- * @len:	in: bytes, a nonzero multiple of the page size
- * @flags:	in: 0; anything else is EINVAL
+ * struct droppable_drop - drop now (contract line 22)
+ * @addr:	in: first byte, a multiple of the page size; with
+ *		DROPPABLE_DROP_MAPPING any address in it; with
+ *		DROPPABLE_DROP_FILE 0
+ * @len:	in: bytes, a nonzero multiple of the page size; with a flag 0
+ * @flags:	in: 0 or one of DROPPABLE_DROP_*; anything else is EINVAL
  * @reserved0:	in: 0, or EINVAL
  * @dropped:	out: pages that were resident and now read zero
  * @pinned:	out: pages left alone because somebody holds them (line 18)
  * @reserved:	in: 0, or EINVAL
  *
- * The range lies in the caller's address space and may span several mappings
- * of the device, made from any descriptor.
+ * It is the caller's address space that is meant: nobody else's pages go.  A
+ * range may span several mappings of the device, made from any descriptor.
  */
 struct droppable_drop {
 	__u64 addr;
@@ -82,8 +111,10 @@ struct droppable_drop {
 
 /*
  * DROPPABLE_IOC_DROP
- *	EINVAL	a nonzero flag or reserved field; addr or len not a multiple
- *		of the page size; len 0; addr + len beyond the address space
+ *	EINVAL	an unknown flag or two of them; a nonzero reserved field; addr
+ *		or len not a multiple of the page size; len 0; addr + len
+ *		beyond the address space; with a flag, addr or len not 0 where
+ *		it says so
  *	ENOMEM	some of the range is not a mapping of this device; nothing
  *		was dropped
  *	EINTR	a fatal signal came while waiting for the address space

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * How much a reclaim may take (contract line 15).
+ *
+ * Reclaim for a cgroup doesn't count what shrinkers free (since 6.4), so it
+ * never believes itself successful, raises its priority to the top, and would
+ * take everything where a part is needed.  Whoever is asked so without need
+ * has to say no.  Four cases:
+ *
+ *  - Not reclaim at all, but a command (drop_caches).  No ration.
+ *  - The node is short of free memory, or kswapd asks: global reclaim, which
+ *    counts what we free and stops by itself.  No ration.
+ *  - A limit above the cgroup is near: the distance to it tells how much has
+ *    been achieved.  Enough is MARGIN_ENOUGH.
+ *  - Neither: somebody reclaims ahead of need (memory.reclaim).  How much they
+ *    want can't be seen from a shrinker.  One such call, with all its retries,
+ *    gets a third of what was resident when it began.
+ */
+
+#include <linux/jiffies.h>
+#include <linux/memcontrol.h>
+#include <linux/mmzone.h>
+#include <linux/sched.h>
+#include <linux/spinlock.h>
+#include <linux/swap.h>
+
+#include "ration.h"
+
+/* In pages.  Enough for the batch that a charge takes, on a few CPUs... */
+#define MARGIN_ENOUGH	128UL
+/* ...and beyond this the limit isn't what the reclaim is about. */
+#define MARGIN_FAR	1024UL
+
+/* A reclaimer that wasn't heard of for so long has finished its call. */
+#define SESSION_IDLE	(HZ / 10)
+
+/**
+ * struct session - one task reclaiming ahead of need in one cgroup
+ * @task:	identity only
+ * @memcg:	identity only
+ * @last:	when it last asked, in jiffies
+ * @left:	pages that it may still take
+ *
+ * A few of them, the least recently used one is taken over; protected by
+ * sessions_lock, which nests inside everything.
+ */
+struct session {
+	struct task_struct *task;
+	struct mem_cgroup *memcg;
+	unsigned long last;
+	unsigned long left;
+};
+
+static struct session sessions[8];
+static DEFINE_SPINLOCK(sessions_lock);
+
+/*
+ * Direct reclaim begins at the min watermark, so below low it is going on or
+ * about to.  Small zones are often full without anybody being short.
+ */
+static bool node_short(int nid)
+{
+	pg_data_t *pgdat = NODE_DATA(nid);
+	int i;
+
+	for (i = 0; i < MAX_NR_ZONES; i++) {
+		struct zone *zone = &pgdat->node_zones[i];
+
+		if (zone_managed_pages(zone) < pgdat->node_present_pages / 4)
+			continue;
+		if (zone_page_state(zone, NR_FREE_PAGES) < low_wmark_pages(zone))
+			return true;
+	}
+	return false;
+}
+
+#ifdef CONFIG_MEMCG
+/* Pages until the nearest limit above @memcg; memory.high too if @high. */
+static unsigned long margin(struct mem_cgroup *memcg, bool high)
+{
+	unsigned long least = ULONG_MAX;
+
+	/* Not past the root, which has no limit; it isn't exported by name. */
+	for (; memcg; memcg = parent_mem_cgroup(memcg)) {
+		unsigned long used = page_counter_read(&memcg->memory);
+		unsigned long limit = READ_ONCE(memcg->memory.max);
+
+		if (high)
+			limit = min(limit, READ_ONCE(memcg->memory.high));
+		least = min(least, limit > used ? limit - used : 0);
+	}
+	return least;
+}
+#else
+static unsigned long margin(struct mem_cgroup *memcg, bool high)
+{
+	return ULONG_MAX;
+}
+#endif
+
+static struct session *find_session(struct mem_cgroup *memcg,
+				    unsigned long resident)
+{
+	struct session *session, *oldest = sessions;
+
+	lockdep_assert_held(&sessions_lock);
+	for (session = sessions; session < sessions + ARRAY_SIZE(sessions);
+	     session++) {
+		if (session->task == current && session->memcg == memcg &&
+		    time_before(jiffies, session->last + SESSION_IDLE))
+			return session;
+		if (time_before(session->last, oldest->last))
+			oldest = session;
+	}
+	oldest->task = current;
+	oldest->memcg = memcg;
+	oldest->left = max(resident / 3, MARGIN_ENOUGH);
+	return oldest;
+}
+
+static unsigned long session_left(struct mem_cgroup *memcg,
+				  unsigned long resident)
+{
+	struct session *session;
+	unsigned long left;
+
+	spin_lock(&sessions_lock);
+	session = find_session(memcg, resident);
+	session->last = jiffies;
+	left = session->left;
+	spin_unlock(&sessions_lock);
+	return left;
+}
+
+/* Whether this is a cgroup's own reclaim, which doesn't know when to stop. */
+static bool needs_ration(struct shrink_control *sc)
+{
+	return sc->memcg && droppable_ration_is_reclaim() &&
+	       !current_is_kswapd() && !node_short(sc->nid);
+}
+
+/**
+ * droppable_ration_is_reclaim - whether the shrinker was called for need
+ *
+ * And not by a command that wants everything gone.
+ */
+bool droppable_ration_is_reclaim(void)
+{
+	return current->flags & PF_MEMALLOC;
+}
+
+/**
+ * droppable_ration - how many pages this reclaim may still take
+ * @sc:		what the shrinker was asked
+ * @resident:	pages that it could take
+ */
+unsigned long droppable_ration(struct shrink_control *sc,
+			       unsigned long resident)
+{
+	unsigned long left;
+
+	if (!needs_ration(sc))
+		return resident;
+	left = margin(sc->memcg, true);
+	if (left < MARGIN_ENOUGH)
+		return resident;
+	if (left < MARGIN_FAR)
+		return 0;
+	return min(resident, session_left(sc->memcg, resident));
+}
+
+/**
+ * droppable_ration_used - a reclaim took some
+ * @sc:		what the shrinker was asked
+ * @dropped:	pages
+ */
+void droppable_ration_used(struct shrink_control *sc, unsigned long dropped)
+{
+	struct session *session;
+
+	if (!dropped || !needs_ration(sc) ||
+	    margin(sc->memcg, true) < MARGIN_FAR)
+		return;
+	spin_lock(&sessions_lock);
+	session = find_session(sc->memcg, 0);
+	session->last = jiffies;
+	session->left -= min(session->left, dropped);
+	spin_unlock(&sessions_lock);
+}
+
+/**
+ * droppable_ration_margin - whether a cgroup could charge a page just now
+ * @memcg:	cgroup
+ */
+bool droppable_ration_margin(struct mem_cgroup *memcg)
+{
+	return margin(memcg, false) > 0;
+}

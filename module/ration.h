@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef _DROPPABLE_RATION_H
+#define _DROPPABLE_RATION_H
+
+#include <linux/types.h>
+
+struct mem_cgroup;
+struct shrink_control;
+
+unsigned long droppable_ration(struct shrink_control *sc,
+			       unsigned long resident);
+void droppable_ration_used(struct shrink_control *sc, unsigned long dropped);
+bool droppable_ration_is_reclaim(void);
+bool droppable_ration_margin(struct mem_cgroup *memcg);
+
+#endif

@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Giving back what MADV_DONTNEED unmapped (contract line 21).
+ *
+ * The store holds a reference of its own, so the core's unmapping frees
+ * nothing.  Each mm with a region has one mmu_notifier, which hears of every
+ * unmapping before it happens and can do nothing there but take a note; a
+ * little later a worker looks, in the ranges noted, for folios that nothing
+ * maps.  Until then a fault that meets such a folio knows it for dead.
+ */
+
+#include <linux/mm.h>
+#include <linux/mmu_notifier.h>
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+#include <linux/workqueue.h>
+
+#include "fault.h"
+#include "reap.h"
+#include "region.h"
+
+/* How long after the unmapping: long enough to gather a loop's calls. */
+#define DELAY	msecs_to_jiffies(20)
+
+/* Ranges kept apart; with more, the nearest grow together. */
+#define NOTES	8
+
+struct note {
+	unsigned long start;
+	unsigned long end;
+};
+
+/* Address ranges in which something was unmapped. */
+struct notes {
+	unsigned int nr;
+	struct note note[NOTES];
+};
+
+/**
+ * struct reaper - one mm's notes
+ * @notifier:	owns this: mm/mmu_notifier.c counts one user per region of the
+ *		mm and calls free_notifier() after the last.  It holds the
+ *		mm_struct, not the address space
+ * @mm:		the same mm_struct, held until @end is through (invariant)
+ * @lock:	protects the notes; nests inside everything
+ * @new:	not looked at yet
+ * @busy:	being looked at by @work
+ * @work:	the look
+ * @end:	frees this, where sleeping is allowed
+ */
+struct reaper {
+	struct mmu_notifier notifier;
+	struct mm_struct *mm;
+	spinlock_t lock;
+	struct notes new;
+	struct notes busy;
+	struct delayed_work work;
+	struct work_struct end;
+};
+
+static struct workqueue_struct *queue;
+
+static unsigned long distance(const struct note *a, const struct note *b)
+{
+	if (a->end < b->start)
+		return b->start - a->end;
+	return b->end < a->start ? a->start - b->end : 0;
+}
+
+static void add_note(struct notes *notes, const struct note *new)
+{
+	struct note *note, *nearest = NULL;
+
+	for (note = notes->note; note < notes->note + notes->nr; note++)
+		if (!nearest || distance(note, new) < distance(nearest, new))
+			nearest = note;
+	if (notes->nr < NOTES && (!nearest || distance(nearest, new))) {
+		notes->note[notes->nr++] = *new;
+		return;
+	}
+	nearest->start = min(nearest->start, new->start);
+	nearest->end = max(nearest->end, new->end);
+}
+
+static bool noted(const struct notes *notes, unsigned long address)
+{
+	const struct note *note;
+
+	for (note = notes->note; note < notes->note + notes->nr; note++)
+		if (address >= note->start && address < note->end)
+			return true;
+	return false;
+}
+
+static int range_start(struct mmu_notifier *notifier,
+		       const struct mmu_notifier_range *range)
+{
+	struct reaper *reaper = container_of(notifier, struct reaper, notifier);
+	struct note note = { range->start, range->end };
+
+	/*
+	 * With PF_MEMALLOC it is one of our own drops, which frees what it can.
+	 * munmap() ends in ->close, which knows its range.
+	 */
+	if (range->event != MMU_NOTIFY_CLEAR || current->flags & PF_MEMALLOC)
+		return 0;
+	spin_lock(&reaper->lock);
+	add_note(&reaper->new, &note);
+	spin_unlock(&reaper->lock);
+	queue_delayed_work(queue, &reaper->work, DELAY);
+	return 0;
+}
+
+static void reap_vma(struct vm_area_struct *vma, unsigned long start,
+		     unsigned long end)
+{
+	struct droppable_region *region = READ_ONCE(vma->vm_private_data);
+
+	start = max(start, vma->vm_start);
+	end = min(end, vma->vm_end);
+	if (region)
+		droppable_region_reap(region,
+			droppable_region_index(region, vma, start),
+			droppable_region_index(region, vma, end - 1), true);
+}
+
+static void reap_range(struct mm_struct *mm, unsigned long start,
+		       unsigned long end)
+{
+	while (start < end) {
+		struct vm_area_struct *vma = find_vma(mm, start);
+
+		if (!vma || vma->vm_start >= end)
+			return;
+		if (vma->vm_ops == &droppable_vm_ops)
+			reap_vma(vma, start, end);
+		start = vma->vm_end;
+	}
+}
+
+static void reap(struct work_struct *work)
+{
+	struct reaper *reaper = container_of(to_delayed_work(work),
+					     struct reaper, work);
+	struct mm_struct *mm = reaper->mm;
+	unsigned int i;
+
+	/* An exiting mm frees everything itself. */
+	if (!mmget_not_zero(mm))
+		return;
+	spin_lock(&reaper->lock);
+	reaper->busy = reaper->new;
+	reaper->new.nr = 0;
+	spin_unlock(&reaper->lock);
+
+	mmap_read_lock(mm);
+	for (i = 0; i < reaper->busy.nr; i++)
+		reap_range(mm, reaper->busy.note[i].start,
+			   reaper->busy.note[i].end);
+	mmap_read_unlock(mm);
+
+	spin_lock(&reaper->lock);
+	reaper->busy.nr = 0;
+	spin_unlock(&reaper->lock);
+	/* If it is the last, the unmapping must not wait for this worker. */
+	mmput_async(mm);
+}
+
+static void end(struct work_struct *work)
+{
+	struct reaper *reaper = container_of(work, struct reaper, end);
+
+	cancel_delayed_work_sync(&reaper->work);
+	mmdrop(reaper->mm);
+	kfree(reaper);
+}
+
+static struct mmu_notifier *alloc_notifier(struct mm_struct *mm)
+{
+	struct reaper *reaper;
+
+	reaper = kzalloc(sizeof(*reaper), GFP_KERNEL_ACCOUNT |
+			 __GFP_RETRY_MAYFAIL | __GFP_NOWARN);
+	if (!reaper)
+		return ERR_PTR(-ENOMEM);
+	mmgrab(mm);
+	reaper->mm = mm;
+	spin_lock_init(&reaper->lock);
+	INIT_DELAYED_WORK(&reaper->work, reap);
+	INIT_WORK(&reaper->end, end);
+	return &reaper->notifier;
+}
+
+/* After a grace period, in its callback: nobody is in range_start() here. */
+static void free_notifier(struct mmu_notifier *notifier)
+{
+	queue_work(queue, &container_of(notifier, struct reaper, notifier)->end);
+}
+
+static const struct mmu_notifier_ops ops = {
+	.invalidate_range_start = range_start,
+	.alloc_notifier = alloc_notifier,
+	.free_notifier = free_notifier,
+};
+
+/**
+ * droppable_reap_watch - hear of what is unmapped in an mm
+ * @mm:		mmap_lock held for writing
+ *
+ * NULL if there is no memory for it: then discarded pages stay until they are
+ * touched or memory is short.
+ */
+struct mmu_notifier *droppable_reap_watch(struct mm_struct *mm)
+{
+	struct mmu_notifier *notifier = mmu_notifier_get_locked(&ops, mm);
+
+	return IS_ERR(notifier) ? NULL : notifier;
+}
+
+/**
+ * droppable_reap_unwatch - end one droppable_reap_watch()
+ * @notifier:	from there, or NULL
+ */
+void droppable_reap_unwatch(struct mmu_notifier *notifier)
+{
+	if (notifier)
+		mmu_notifier_put(notifier);
+}
+
+/**
+ * droppable_reap_noted - whether a page was discarded a moment ago
+ * @notifier:	from droppable_reap_watch(), or NULL
+ * @address:	of the page
+ */
+bool droppable_reap_noted(struct mmu_notifier *notifier, unsigned long address)
+{
+	struct reaper *reaper;
+	bool yes;
+
+	if (!notifier)
+		return false;
+	reaper = container_of(notifier, struct reaper, notifier);
+	spin_lock(&reaper->lock);
+	yes = noted(&reaper->new, address) || noted(&reaper->busy, address);
+	spin_unlock(&reaper->lock);
+	return yes;
+}
+
+int droppable_reap_init(void)
+{
+	queue = alloc_workqueue("droppable", WQ_UNBOUND, 0);
+	return queue ? 0 : -ENOMEM;
+}
+
+void droppable_reap_exit(void)
+{
+	/* Every free_notifier() has queued its work then. */
+	mmu_notifier_synchronize();
+	destroy_workqueue(queue);
+}

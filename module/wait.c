@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Waiting for memory to return (contract lines 24 to 26).
+ *
+ * Memory that this module frees wakes the waiters at once.  For the rest (a
+ * limit raised, another program's memory freed) the kernel tells nobody, so a
+ * waiter looks at a few counters every POLL, which costs next to nothing, and
+ * tries its fault again when they say that memory may be had, or after RETRY
+ * in case they don't tell.
+ */
+
+#include <linux/memcontrol.h>
+#include <linux/mm.h>
+#include <linux/sched.h>
+#include <linux/sched/signal.h>
+#include <linux/wait.h>
+
+#include "ration.h"
+#include "wait.h"
+
+#define POLL	msecs_to_jiffies(10)
+#define RETRY	HZ
+
+/* Free or easily freed, in pages, below which a fault needn't be retried. */
+#define AVAILABLE_MIN	64
+
+static DECLARE_WAIT_QUEUE_HEAD(waiters);
+
+static bool memory_back(struct mem_cgroup *memcg)
+{
+	return si_mem_available() > AVAILABLE_MIN &&
+	       droppable_ration_margin(memcg);
+}
+
+/**
+ * droppable_wait - wait until memory may be had, a signal comes, or a second
+ *
+ * Called with no lock held.  The caller tries its allocation again and sees
+ * for itself.
+ */
+void droppable_wait(void)
+{
+	struct mem_cgroup *memcg = get_mem_cgroup_from_mm(current->mm);
+	unsigned long end = jiffies + RETRY;
+	DEFINE_WAIT(wait);
+
+	prepare_to_wait(&waiters, &wait, TASK_INTERRUPTIBLE);
+	do {
+		if (signal_pending(current))
+			break;
+		schedule_timeout(POLL);
+		/* A wakeup takes the entry off the queue. */
+		if (list_empty_careful(&wait.entry))
+			break;
+		set_current_state(TASK_INTERRUPTIBLE);
+	} while (!memory_back(memcg) && time_before(jiffies, end));
+	finish_wait(&waiters, &wait);
+	mem_cgroup_put(memcg);
+}
+
+/**
+ * droppable_wait_wake - some of our memory has been freed
+ *
+ * Cheap when nobody waits; safe in reclaim.  A waiter that was about to sleep
+ * when this looked is woken by its own POLL.
+ */
+void droppable_wait_wake(void)
+{
+	if (waitqueue_active(&waiters))
+		wake_up_interruptible(&waiters);
+}

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What a resident page costs beside itself: the slot, the index and what slab
+ * accounting adds, at most 2 % of the page (README.md, docs/design.md).
+ */
+// vm: --mem 256
+
+#include <stdio.h>
+#include <unistd.h>
+
+#include "memory.h"
+
+#define SIZE (32 * MIB)
+#define TAG 41
+
+static size_t slab(const struct cgroup *group)
+{
+	return cgroup_stat(group, "slab");
+}
+
+/* The counters of memory.stat are flushed every two seconds. */
+static size_t settled_slab(const struct cgroup *group)
+{
+	size_t last, current = slab(group);
+
+	do {
+		last = current;
+		pause_seconds(2.5);
+		current = slab(group);
+	} while (current != last);
+	return current;
+}
+
+TEST(overhead, "overhead: at most 2 % beside the page itself, all of it charged")
+{
+	struct cgroup group = cgroup_new(CGROUP_MAX);
+	pid_t child;
+
+	need_device("the device's own bookkeeping");
+	child = spawn();
+	if (!child) {
+		size_t before, after;
+		char *area;
+
+		cgroup_enter(&group);
+		area = mem_map(SIZE);
+		fill(area, 16, TAG, 1);
+		before = settled_slab(&group);
+		fill(area, SIZE / PAGE, TAG, 1);
+		after = settled_slab(&group);
+		want_eq(resident(area, SIZE), SIZE / PAGE);
+		note("measured: %.2f %% (%zu KiB for %zu MiB resident)",
+		     100.0 * (after - before) / (SIZE - 16 * PAGE),
+		     (after - before) / KIB, SIZE / MIB);
+		/* Less would mean that it isn't charged to the cgroup at all. */
+		want_ge(after - before, SIZE / 200);
+		want_le(after - before, SIZE / 50);
+		_exit(0);
+	}
+	join(child);
+}

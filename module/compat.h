@@ -54,6 +54,8 @@ static inline void vm_flags_mod(struct vm_area_struct *vma,
 #define folio_ref_unfreeze(f, n) page_ref_unfreeze(f, n)
 #define folio_mapped(f)		page_mapped(f)
 #define folio_pgdat(f)		page_pgdat(f)
+#define folio_test_dirty(f)	PageDirty(f)
+#define folio_clear_dirty(f)	ClearPageDirty(f)
 #define folio_test_locked(f)	PageLocked(f)
 /* folio->private is a pointer, page->private a number. */
 static inline void *folio_get_private(struct page *page)
@@ -254,6 +256,21 @@ static inline void droppable_uncharge_folio(struct page *page)
 	ClearPageDirty(page);
 	delete_from_page_cache(page);
 }
+
+/* The dirty bit as pages without a mapping have it: set, and nothing else. */
+static inline int compat_set_page_dirty(struct page *page)
+{
+	return !TestSetPageDirty(page);
+}
+
+static const struct address_space_operations __maybe_unused compat_aops = {
+	.set_page_dirty = compat_set_page_dirty,
+};
+
+static inline void droppable_charge_init(struct address_space *mapping)
+{
+	mapping->a_ops = &compat_aops;
+}
 #else
 #define DROPPABLE_GFP_CHARGE	__GFP_ACCOUNT
 #define DROPPABLE_CHARGE_REFS	0
@@ -266,6 +283,10 @@ static inline int droppable_charge_folio(struct folio *folio,
 }
 
 static inline void droppable_uncharge_folio(struct folio *folio)
+{
+}
+
+static inline void droppable_charge_init(struct address_space *mapping)
 {
 }
 #endif

@@ -20,11 +20,11 @@
 
 #include "drop.h"
 #include "file.h"
+#include "ptes.h"
 #include "region.h"
 #include "shrink.h"
 #include "slot.h"
 #include "trace.h"
-#include "young.h"
 
 /* The tree of mapping->i_mmap, whose own lookup functions aren't exported. */
 #define VMA_FIRST(vma)	((vma)->vm_pgoff)
@@ -90,16 +90,31 @@ static void zap_one(struct run *run, struct vm_area_struct *vma, pgoff_t from,
 	zap_vma_range(vma, vma_address_of(vma, from), nr << PAGE_SHIFT);
 }
 
-static void look_one(struct run *run, struct vm_area_struct *vma, pgoff_t from,
-		     unsigned long nr)
+/* Marks in run->keep what @look finds. */
+static void keep(struct run *run, struct vm_area_struct *vma, pgoff_t from,
+		 unsigned long nr,
+		 void (*look)(struct vm_area_struct *vma, unsigned long start,
+			      unsigned long nr, unsigned long *found))
 {
-	DECLARE_BITMAP(young, DROPPABLE_DROP_BATCH) = { 0 };
+	DECLARE_BITMAP(found, DROPPABLE_DROP_BATCH) = { 0 };
 	unsigned long at = from - run->region->base - run->first;
 	unsigned long bit;
 
-	droppable_young(vma, vma_address_of(vma, from), nr, young);
-	for_each_set_bit(bit, young, nr)
+	look(vma, vma_address_of(vma, from), nr, found);
+	for_each_set_bit(bit, found, nr)
 		__set_bit(at + bit, run->keep);
+}
+
+static void keep_young(struct run *run, struct vm_area_struct *vma,
+		       pgoff_t from, unsigned long nr)
+{
+	keep(run, vma, from, nr, droppable_ptes_young);
+}
+
+static void keep_dirty(struct run *run, struct vm_area_struct *vma,
+		       pgoff_t from, unsigned long nr)
+{
+	keep(run, vma, from, nr, droppable_ptes_dirty);
 }
 
 static void zap_all_but_kept(struct run *run)
@@ -131,13 +146,27 @@ static void unmap(struct run *run, unsigned int how)
 	else if (!i_mmap_trylock_read(run_mapping(run)))
 		return;
 	if (how & DROPPABLE_DROP_OLD)
-		for_each_vma_of(run, 0, run->nr, look_one);
-	droppable_file_bump(run->region->file,
-			    run->nr - bitmap_weight(run->keep, run->nr));
+		for_each_vma_of(run, 0, run->nr, keep_young);
+	if (how & DROPPABLE_DROP_ZERO)
+		for_each_vma_of(run, 0, run->nr, keep_dirty);
+	else
+		droppable_file_bump(run->region->file, run->nr -
+				    bitmap_weight(run->keep, run->nr));
 	flags = memalloc_noreclaim_save();
 	zap_all_but_kept(run);
 	memalloc_noreclaim_restore(flags);
 	i_mmap_unlock_read(run_mapping(run));
+}
+
+/* Back to where it was; mapped or not, the content is the page's. */
+static void put_back(struct droppable_slot *slot)
+{
+	struct folio *folio = slot->folio;
+
+	if (folio_mapped(folio))
+		slot->flags &= ~DROPPABLE_SLOT_HELD;
+	droppable_lru_add(slot);
+	folio_unlock(folio);
 }
 
 /*
@@ -153,12 +182,9 @@ static bool take_out(struct droppable_region *region,
 	xa_lock(&region->folios);
 	if (folio_mapped(folio) || !folio_ref_freeze(folio, refs)) {
 		xa_unlock(&region->folios);
-		if (folio_mapped(folio))
-			slot->flags &= ~DROPPABLE_SLOT_HELD;
-		else
+		if (!folio_mapped(folio))
 			droppable_count(region->file, DROPPABLE_PINNED, 1);
-		droppable_lru_add(slot);
-		folio_unlock(folio);
+		put_back(slot);
 		return false;
 	}
 	__xa_erase(&region->folios, slot->index);
@@ -166,7 +192,6 @@ static bool take_out(struct droppable_region *region,
 	/* Found nowhere any more: whoever looked it up before finds out. */
 	folio_ref_unfreeze(folio, refs);
 	droppable_region_removed(slot);
-	droppable_count(region->file, DROPPABLE_DROPPED, 1);
 	return true;
 }
 
@@ -212,8 +237,10 @@ static unsigned long drop_run(struct run *run, unsigned int how)
 		dropped++;
 	}
 	trace_droppable_drop(region, run->first, run->nr, dropped);
-	if (dropped)
+	if (dropped) {
+		droppable_count(region->file, DROPPABLE_DROPPED, dropped);
 		droppable_file_wake(region->file);
+	}
 	/* The last touch: region_free() may be waiting for it. */
 	if (atomic_sub_and_test(run->nr, &region->drops))
 		wake_up_var(&region->drops);
@@ -323,16 +350,6 @@ int droppable_drop_range(struct droppable_region *region,
 	return 0;
 }
 
-static bool is_recent(struct droppable_region *region, pgoff_t index)
-{
-	int i;
-
-	for (i = 0; i < DROPPABLE_RECENT; i++)
-		if (READ_ONCE(region->recent[i]) == index)
-			return true;
-	return false;
-}
-
 /* Locks and isolates the slot at @index, if that takes no waiting. */
 static struct droppable_slot *try_isolate(struct droppable_region *region,
 					  pgoff_t index)
@@ -364,7 +381,7 @@ static struct droppable_slot *isolate_oldest(struct droppable_region *region,
 	unsigned long index;
 
 	xa_for_each_range(&region->folios, index, folio, from, to) {
-		if (is_recent(region, index))
+		if (droppable_region_spares(region, index))
 			continue;
 		slot = try_isolate(region, index);
 		if (!slot)
@@ -408,6 +425,41 @@ static struct droppable_slot *isolate_victim(struct droppable_region *region)
 	return slot ?: isolate_recent(region);
 }
 
+/* Unmaps one isolated slot's folio. */
+static void unmap_one(struct droppable_slot *slot, unsigned int how)
+{
+	struct run run;
+	LIST_HEAD(batch);
+
+	list_add(&slot->lru, &batch);
+	cut_run(&batch, &run);
+	unmap(&run, how);
+	list_del_init(&slot->lru);
+}
+
+/*
+ * Makes a slot that was taken out resident elsewhere.  Returns its folio locked,
+ * with a reference; ERR_PTR(-EBUSY) if another thread was faster there,
+ * ERR_PTR(-EAGAIN) if it couldn't be kept but has been freed.
+ */
+static struct folio *move_in(struct droppable_region *region,
+			     struct droppable_slot *slot, pgoff_t index,
+			     unsigned int flags)
+{
+	struct folio *folio = slot->folio;
+	int err;
+
+	folio_get(folio);
+	/* Not waiting, not reclaiming: the node of the old index may serve. */
+	err = droppable_region_insert(region, slot, index, flags,
+				      GFP_NOWAIT | __GFP_NOWARN);
+	if (!err)
+		return folio;
+	droppable_slot_free(slot, 1);
+	folio_put(folio);
+	return ERR_PTR(err == -EBUSY ? -EBUSY : -EAGAIN);
+}
+
 /**
  * droppable_drop_recycle - give an old page's folio to a fault
  * @region:	of a fault that found no memory
@@ -424,32 +476,55 @@ struct folio *droppable_drop_recycle(struct droppable_region *region,
 {
 	struct droppable_slot *slot = isolate_victim(region);
 	struct folio *folio;
-	struct run run;
-	LIST_HEAD(batch);
-	int err;
 
 	if (!slot)
 		return ERR_PTR(-ENOMEM);
-	list_add(&slot->lru, &batch);
-	cut_run(&batch, &run);
-	unmap(&run, DROPPABLE_DROP_WAIT);
-	list_del_init(&slot->lru);
+	unmap_one(slot, DROPPABLE_DROP_WAIT);
+	trace_droppable_drop(region, slot->index, 1, 1);
 	if (!take_out(region, slot))
 		return ERR_PTR(-ENOMEM);
-	trace_droppable_drop(region, run.first, 1, 1);
+	droppable_count(region->file, DROPPABLE_DROPPED, 1);
 	droppable_file_wake(region->file);
-
-	folio = slot->folio;
-	clear_highpage(folio_page(folio, 0));
-	folio_get(folio);
-	/* Not waiting, not reclaiming: the node of the old index may serve. */
-	err = droppable_region_insert(region, slot, index,
-				      GFP_NOWAIT | __GFP_NOWARN);
-	if (!err) {
+	clear_highpage(folio_page(slot->folio, 0));
+	folio = move_in(region, slot, index, 0);
+	if (!IS_ERR(folio))
 		droppable_count(region->file, DROPPABLE_RECYCLED, 1);
-		return folio;
+	return folio;
+}
+
+/**
+ * droppable_drop_reuse_zero - move a page that is still zero to another index
+ * @region:	of a read fault
+ * @old:	index of a page that was read once
+ * @index:	that the fault is for
+ *
+ * Nothing is dropped: the old page reads zero as before.  A store into it that
+ * comes between the look at its dirty bit and the unmapping is found by the
+ * dirty bit that unmapping leaves in the folio, which then stays where it is.
+ * Telling such a folio, unmapped and held by nobody, from one that its owner
+ * discarded takes a reaper.  Returns as droppable_drop_recycle() does.
+ */
+struct folio *droppable_drop_reuse_zero(struct droppable_region *region,
+					pgoff_t old, pgoff_t index)
+{
+	struct droppable_slot *slot;
+
+	if (!region->reaper)
+		return ERR_PTR(-ENOMEM);
+	slot = try_isolate(region, old);
+	if (!slot)
+		return ERR_PTR(-ENOMEM);
+	if (slot->flags & DROPPABLE_SLOT_CLEAN &&
+	    !folio_test_dirty(slot->folio)) {
+		unmap_one(slot, DROPPABLE_DROP_WAIT | DROPPABLE_DROP_ZERO);
+		if (!folio_mapped(slot->folio) &&
+		    !folio_test_dirty(slot->folio))
+			return take_out(region, slot) ?
+			       move_in(region, slot, index,
+				       DROPPABLE_SLOT_CLEAN) :
+			       ERR_PTR(-ENOMEM);
 	}
-	droppable_slot_free(slot, 1);
-	folio_put(folio);
-	return ERR_PTR(err == -EBUSY ? -EBUSY : -EAGAIN);
+	slot->flags &= ~DROPPABLE_SLOT_CLEAN;
+	put_back(slot);
+	return ERR_PTR(-ENOMEM);
 }

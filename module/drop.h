@@ -12,6 +12,7 @@ struct folio;
 /* What a drop may do and whom it spares. */
 #define DROPPABLE_DROP_WAIT	(1U << 0)	/* wait for i_mmap_rwsem */
 #define DROPPABLE_DROP_OLD	(1U << 1)	/* spare what was just touched */
+#define DROPPABLE_DROP_ZERO	(1U << 2)	/* spare what was written */
 
 /* How many folios a drop locks together at most. */
 #define DROPPABLE_DROP_BATCH	128
@@ -24,5 +25,7 @@ int droppable_drop_range(struct droppable_region *region,
 			 u64 *dropped, u64 *pinned);
 struct folio *droppable_drop_recycle(struct droppable_region *region,
 				     pgoff_t index);
+struct folio *droppable_drop_reuse_zero(struct droppable_region *region,
+					pgoff_t old, pgoff_t index);
 
 #endif

@@ -23,24 +23,29 @@
 #include "trace.h"
 
 /*
- * The folio is in the store but not mapped.  Either a drop unmapped it and
- * found it pinned: then it still is the page's content.  Or its owner did
- * (MADV_DONTNEED): then the page reads zero from now on, and whoever pins the
- * old folio keeps that.  The folio is unlocked and out of the store if false.
+ * The folio is in the store but not mapped.  Either a drop unmapped it, and
+ * found it pinned or just written: then it still is the page's content.  Or its
+ * owner did (MADV_DONTNEED): then the page reads zero from now on, and whoever
+ * pins the old folio keeps that.  A region without a reaper can't always tell,
+ * and believes the first only while there is a pin.
+ *
+ * The folio is unlocked and out of the store if false.
  */
 static bool revive(struct droppable_region *region, struct folio *folio,
 		   unsigned long address)
 {
 	struct droppable_slot *slot = droppable_slot_of(folio);
+	bool pinned = droppable_slot_pinned(folio, 1);
 	bool held = slot->flags & DROPPABLE_SLOT_HELD;
 
 	slot->flags &= ~DROPPABLE_SLOT_HELD;
-	if (!droppable_slot_pinned(folio, 1)) {
+	if (held && (pinned || region->reaper) &&
+	    !droppable_reap_noted(region->reaper, address))
+		return true;
+	if (!pinned) {
 		clear_highpage(folio_page(folio, 0));
 		return true;
 	}
-	if (held && !droppable_reap_noted(region->reaper, address))
-		return true;
 	droppable_region_remove(folio);
 	return false;
 }
@@ -55,6 +60,53 @@ static struct folio *find_folio(struct droppable_region *region,
 		return folio;
 	folio_put(folio);
 	return NULL;
+}
+
+/*
+ * For a read of an absent page: a page that was read before and is still zero,
+ * or free memory that nobody has to give up something for (line 42).
+ */
+static struct folio *get_zero(struct droppable_region *region,
+			      struct vm_fault *vmf, pgoff_t index)
+{
+	unsigned int first = region->zeros_at++, i;
+	struct folio *folio = ERR_PTR(-ENOMEM);
+
+	for (i = 0; i < DROPPABLE_ZEROS; i++) {
+		pgoff_t *zero = &region->zeros[(first + i) % DROPPABLE_ZEROS];
+		pgoff_t old = READ_ONCE(*zero);
+
+		/* The instruction that faulted may need it too (line 27). */
+		if (old != ULONG_MAX && !droppable_region_spares(region, old))
+			folio = droppable_drop_reuse_zero(region, old, index);
+		/* That one is no zero any more: make another. */
+		if (PTR_ERR_OR_ZERO(folio) == -ENOMEM)
+			folio = droppable_region_populate(region, vmf->vma,
+					vmf->address & PAGE_MASK,
+					DROPPABLE_SLOT_CLEAN,
+					DROPPABLE_GFP_FREE);
+		if (!IS_ERR(folio))
+			WRITE_ONCE(*zero, index);
+		if (PTR_ERR_OR_ZERO(folio) != -ENOMEM)
+			break;
+	}
+	return folio;
+}
+
+static struct folio *get_new(struct droppable_region *region,
+			     struct vm_fault *vmf, pgoff_t index)
+{
+	struct folio *folio = ERR_PTR(-ENOMEM);
+
+	if (!(vmf->flags & FAULT_FLAG_WRITE))
+		folio = get_zero(region, vmf, index);
+	if (PTR_ERR_OR_ZERO(folio) == -ENOMEM)
+		folio = droppable_region_populate(region, vmf->vma,
+						  vmf->address & PAGE_MASK, 0,
+						  DROPPABLE_GFP);
+	if (PTR_ERR_OR_ZERO(folio) == -ENOMEM)
+		folio = droppable_drop_recycle(region, index);
+	return folio;
 }
 
 /*
@@ -73,9 +125,7 @@ static struct folio *get_folio(struct droppable_region *region,
 		folio = find_folio(region, index, address);
 		if (folio)
 			return folio;
-		folio = droppable_region_populate(region, vmf->vma, address);
-		if (PTR_ERR_OR_ZERO(folio) == -ENOMEM)
-			folio = droppable_drop_recycle(region, index);
+		folio = get_new(region, vmf, index);
 		err = PTR_ERR_OR_ZERO(folio);
 	} while ((err == -EBUSY || err == -EAGAIN) &&
 		 !fatal_signal_pending(current));
@@ -161,6 +211,8 @@ static vm_fault_t droppable_fault(struct vm_fault *vmf)
 	trace_droppable_fault(region, vmf->address,
 			      droppable_slot_of(folio)->index,
 			      vmf->flags & FAULT_FLAG_WRITE);
+	if (vmf->flags & FAULT_FLAG_WRITE)
+		droppable_slot_of(folio)->flags &= ~DROPPABLE_SLOT_CLEAN;
 	vmf->page = folio_page(folio, 0);
 	return VM_FAULT_LOCKED;
 }

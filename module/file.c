@@ -77,6 +77,7 @@ struct droppable_file *droppable_file_alloc(void)
 		return ERR_CAST(inode);
 	}
 	inode->i_size = MAX_LFS_FILESIZE;
+	droppable_charge_init(inode->i_mapping);
 	df->inode = inode;
 	init_waitqueue_head(&df->readers);
 	return df;

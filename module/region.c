@@ -13,12 +13,6 @@
 #include "shrink.h"
 #include "slot.h"
 
-/*
- * For folios and metadata alike: reclaim as hard as it gets, but fail where
- * the OOM killer, global or the cgroup's, would come next (line 24).
- */
-#define DROPPABLE_GFP	(GFP_KERNEL | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
-
 static struct kmem_cache *region_cache;
 
 int droppable_region_init(void)
@@ -44,6 +38,7 @@ static struct droppable_region *region_alloc(struct vm_area_struct *vma)
 	region->file = vma->vm_file->private_data;
 	region->base = vma->vm_pgoff;
 	memset(region->recent, 0xff, sizeof(region->recent));
+	memset(region->zeros, 0xff, sizeof(region->zeros));
 	xa_init_flags(&region->folios, XA_FLAGS_ACCOUNT);
 	return region;
 }
@@ -283,24 +278,41 @@ static void note_recent(struct droppable_region *region, pgoff_t index)
 }
 
 /**
+ * droppable_region_spares - whether a page is one that recycling spares
+ * @region:	of the page
+ * @index:	of the page
+ */
+bool droppable_region_spares(struct droppable_region *region, pgoff_t index)
+{
+	int i;
+
+	for (i = 0; i < DROPPABLE_RECENT; i++)
+		if (READ_ONCE(region->recent[i]) == index)
+			return true;
+	return false;
+}
+
+/**
  * droppable_region_insert - make a slot's folio resident
  * @region:	where
  * @slot:	in no list and no xarray; its folio zeroed and locked
  * @index:	in @region
+ * @flags:	DROPPABLE_SLOT_* to begin with
  * @gfp:	for the index's nodes
  *
  * Returns 0; -EBUSY if another thread was faster; -ENOMEM.
  */
 int droppable_region_insert(struct droppable_region *region,
 			    struct droppable_slot *slot, pgoff_t index,
-			    gfp_t gfp)
+			    unsigned int flags, gfp_t gfp)
 {
 	struct folio *folio = slot->folio;
 	int err;
 
 	slot->region = region;
 	slot->index = index;
-	slot->flags = 0;
+	slot->flags = flags;
+	folio_clear_dirty(folio);
 	err = xa_insert(&region->folios, index, folio, gfp);
 	if (err)
 		return err;
@@ -331,25 +343,28 @@ void droppable_region_removed(struct droppable_slot *slot)
  * @region:	of @vma
  * @vma:	locked for a fault
  * @address:	in @vma
+ * @flags:	DROPPABLE_SLOT_* to begin with
+ * @gfp:	DROPPABLE_GFP or DROPPABLE_GFP_FREE
  *
  * Returns the folio locked, with a reference for the caller; ERR_PTR(-EBUSY)
  * if another thread populated the page meanwhile; ERR_PTR(-ENOMEM).
  */
 struct folio *droppable_region_populate(struct droppable_region *region,
 					struct vm_area_struct *vma,
-					unsigned long address)
+					unsigned long address,
+					unsigned int flags, gfp_t gfp)
 {
 	pgoff_t index = droppable_region_index(region, vma, address);
 	struct droppable_slot *slot;
 	struct folio *folio;
 	int err;
 
-	slot = droppable_slot_alloc(vma, address, DROPPABLE_GFP);
+	slot = droppable_slot_alloc(vma, address, gfp);
 	if (!slot)
 		return ERR_PTR(-ENOMEM);
 	folio = slot->folio;
 	folio_get(folio);
-	err = droppable_region_insert(region, slot, index, DROPPABLE_GFP);
+	err = droppable_region_insert(region, slot, index, flags, gfp);
 	if (err) {
 		droppable_slot_free(slot, 1);
 		folio_put(folio);

@@ -36,6 +36,17 @@ struct folio;
 struct mmu_notifier;
 
 /*
+ * For folios and metadata alike: reclaim as hard as it gets, but fail where
+ * the OOM killer, global or the cgroup's, would come next (line 24)...
+ */
+#define DROPPABLE_GFP		(GFP_KERNEL | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
+/* ...or take only what lies there, at nobody's cost (line 42). */
+#define DROPPABLE_GFP_FREE	__GFP_NOWARN
+
+/* How many pages that were only read, and are zero, a region keeps mapped. */
+#define DROPPABLE_ZEROS		16
+
+/*
  * Pages of ours that one instruction can need at once: an unaligned string move
  * touches two at either end.  (A gather may need more, but keeps what it has
  * got so far.)
@@ -60,7 +71,9 @@ struct mmu_notifier;
  * @recent:	the indices populated last, round robin: recycling spares them,
  *		so that an instruction that needs several pages at once gets
  *		them (line 27)
- * @recent_at:	where in @recent the next one goes.  Races on these three only
+ * @recent_at:	where in @recent the next one goes
+ * @zeros:	the indices of pages that were only read, round robin
+ * @zeros_at:	where in @zeros the next one goes.  Races on these five only
  *		cost order
  * @reaper:	watches the mm for MADV_DONTNEED, or NULL if it can't
  *		(invariant)
@@ -83,6 +96,8 @@ struct droppable_region {
 	pgoff_t hand;
 	pgoff_t recent[DROPPABLE_RECENT];
 	unsigned int recent_at;
+	pgoff_t zeros[DROPPABLE_ZEROS];
+	unsigned int zeros_at;
 	struct mmu_notifier *reaper;
 	struct xarray folios;
 };
@@ -101,10 +116,12 @@ struct folio *droppable_region_trylock_folio(struct droppable_region *region,
 					     pgoff_t index);
 struct folio *droppable_region_populate(struct droppable_region *region,
 					struct vm_area_struct *vma,
-					unsigned long address);
+					unsigned long address,
+					unsigned int flags, gfp_t gfp);
 int droppable_region_insert(struct droppable_region *region,
 			    struct droppable_slot *slot, pgoff_t index,
-			    gfp_t gfp);
+			    unsigned int flags, gfp_t gfp);
+bool droppable_region_spares(struct droppable_region *region, pgoff_t index);
 void droppable_region_removed(struct droppable_slot *slot);
 void droppable_region_reap(struct droppable_region *region,
 			   pgoff_t first, pgoff_t last, bool discarded);

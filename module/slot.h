@@ -8,8 +8,10 @@
 struct droppable_region;
 struct address_space;
 
-/* A drop unmapped this folio and then found that somebody pins it. */
+/* A drop unmapped this folio, which is still the page's content. */
 #define DROPPABLE_SLOT_HELD	(1U << 0)
+/* It came by a read and was zero then; dirty bits tell whether it still is. */
+#define DROPPABLE_SLOT_CLEAN	(1U << 1)
 
 /**
  * struct droppable_slot - what the module knows of one resident folio

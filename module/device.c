@@ -268,6 +268,11 @@ static long droppable_ioctl(struct file *file, unsigned int cmd,
 	}
 }
 
+static bool has_news(struct droppable_file *df)
+{
+	return atomic64_read(&df->drops) != atomic64_read(&df->seen);
+}
+
 /*
  * Drops since the last read(2): poll(2) says that there are some, read(2) how
  * many, and starts anew.
@@ -277,32 +282,30 @@ static __poll_t droppable_poll(struct file *file, poll_table *wait)
 	struct droppable_file *df = file->private_data;
 
 	poll_wait(file, &df->readers, wait);
-	if (atomic64_read(&df->drops) == atomic64_read(&df->seen))
-		return 0;
-	return EPOLLIN | EPOLLRDNORM;
+	return has_news(df) ? EPOLLIN | EPOLLRDNORM : 0;
 }
 
 static ssize_t droppable_read(struct file *file, char __user *buf, size_t len,
 			      loff_t *pos)
 {
 	struct droppable_file *df = file->private_data;
-	u64 drops, news;
+	u64 seen, news;
 
 	if (len < sizeof(news))
 		return -EINVAL;
+	/* Again if another reader took the same news first. */
 	do {
 		if (!(file->f_flags & O_NONBLOCK) &&
-		    wait_event_interruptible(df->readers,
-					     atomic64_read(&df->drops) !=
-					     atomic64_read(&df->seen)))
+		    wait_event_interruptible(df->readers, has_news(df)))
 			return -ERESTARTSYS;
-		drops = atomic64_read(&df->drops);
-		news = drops - atomic64_xchg(&df->seen, drops);
-		/* Another reader may have been faster. */
-	} while (!news && !(file->f_flags & O_NONBLOCK));
-	if (!news)
-		return -EAGAIN;
-	return copy_to_user(buf, &news, sizeof(news)) ? -EFAULT : sizeof(news);
+		seen = atomic64_read(&df->seen);
+		news = atomic64_read(&df->drops) - seen;
+		if (!news)
+			return -EAGAIN;
+		if (copy_to_user(buf, &news, sizeof(news)))
+			return -EFAULT;
+	} while (atomic64_cmpxchg(&df->seen, seen, seen + news) != seen);
+	return sizeof(news);
 }
 
 static void droppable_show_fdinfo(struct seq_file *m, struct file *file)

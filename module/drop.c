@@ -302,6 +302,7 @@ static bool collect(struct droppable_region *region, pgoff_t *index,
 		slot = droppable_slot_of(folio);
 		if (droppable_slot_pinned(folio, 1)) {
 			++*pinned;
+			droppable_count(region->file, DROPPABLE_PINNED, 1);
 			folio_unlock(folio);
 		} else {
 			droppable_lru_del(slot);

@@ -50,46 +50,89 @@ static bool revive(struct droppable_region *region, struct folio *folio,
 	return false;
 }
 
-/* The page's folio if it is resident, locked and with a reference. */
+/*
+ * The page's folio if it is resident and not mapped, locked and with a
+ * reference; ERR_PTR(-EEXIST) if it is mapped, which another thread has just
+ * done.  Mapping that again would be wrong: MADV_DONTNEED, which takes no folio
+ * lock, may have unmapped it in between, and the old data would be back.
+ */
 static struct folio *find_folio(struct droppable_region *region,
 				pgoff_t index, unsigned long address)
 {
 	struct folio *folio = droppable_region_lock_folio(region, index);
 
-	if (!folio || folio_mapped(folio) || revive(region, folio, address))
+	if (!folio)
+		return NULL;
+	if (folio_mapped(folio)) {
+		folio_unlock(folio);
+		folio_put(folio);
+		return ERR_PTR(-EEXIST);
+	}
+	if (revive(region, folio, address))
 		return folio;
 	folio_put(folio);
 	return NULL;
 }
 
-/*
- * For a read of an absent page: a page that was read before and is still zero,
- * or free memory that nobody has to give up something for (line 42).
- */
-static struct folio *get_zero(struct droppable_region *region,
-			      struct vm_fault *vmf, pgoff_t index)
+/* Takes the place of one of the region's zeros, the oldest first. */
+static struct folio *reuse_zero(struct droppable_region *region, pgoff_t index)
 {
-	unsigned int first = region->zeros_at++, i;
-	struct folio *folio = ERR_PTR(-ENOMEM);
+	unsigned int first = region->zeros_at, i;
 
 	for (i = 0; i < DROPPABLE_ZEROS; i++) {
 		pgoff_t *zero = &region->zeros[(first + i) % DROPPABLE_ZEROS];
 		pgoff_t old = READ_ONCE(*zero);
+		struct folio *folio;
 
 		/* The instruction that faulted may need it too (line 27). */
-		if (old != ULONG_MAX && !droppable_region_spares(region, old))
-			folio = droppable_drop_reuse_zero(region, old, index);
-		/* That one is no zero any more: make another. */
-		if (PTR_ERR_OR_ZERO(folio) == -ENOMEM)
-			folio = droppable_region_populate(region, vmf->vma,
-					vmf->address & PAGE_MASK,
-					DROPPABLE_SLOT_CLEAN,
-					DROPPABLE_GFP_FREE);
-		if (!IS_ERR(folio))
+		if (old == ULONG_MAX || droppable_region_spares(region, old))
+			continue;
+		folio = droppable_drop_reuse_zero(region, old, index);
+		if (PTR_ERR_OR_ZERO(folio) == -ENOMEM) {
+			WRITE_ONCE(*zero, ULONG_MAX);	/* no zero any more */
+			continue;
+		}
+		if (!IS_ERR(folio)) {
 			WRITE_ONCE(*zero, index);
-		if (PTR_ERR_OR_ZERO(folio) != -ENOMEM)
-			break;
+			region->zeros_at = first + i + 1;
+		}
+		return folio;
 	}
+	return ERR_PTR(-ENOMEM);
+}
+
+/* Makes one more, if there is room for it and memory to be had for nothing. */
+static struct folio *new_zero(struct droppable_region *region,
+			      struct vm_fault *vmf, pgoff_t index)
+{
+	struct folio *folio;
+	int i;
+
+	for (i = 0; i < DROPPABLE_ZEROS; i++)
+		if (READ_ONCE(region->zeros[i]) == ULONG_MAX)
+			break;
+	if (i == DROPPABLE_ZEROS)
+		return ERR_PTR(-ENOMEM);
+	folio = droppable_region_populate(region, vmf->vma,
+					  vmf->address & PAGE_MASK,
+					  DROPPABLE_SLOT_CLEAN,
+					  DROPPABLE_GFP_FREE);
+	if (!IS_ERR(folio))
+		WRITE_ONCE(region->zeros[i], index);
+	return folio;
+}
+
+/*
+ * For a read of an absent page: free memory that nobody has to give up
+ * something for, up to a few pages, and then one of those again (line 42).
+ */
+static struct folio *get_zero(struct droppable_region *region,
+			      struct vm_fault *vmf, pgoff_t index)
+{
+	struct folio *folio = new_zero(region, vmf, index);
+
+	if (PTR_ERR_OR_ZERO(folio) == -ENOMEM)
+		folio = reuse_zero(region, index);
 	return folio;
 }
 
@@ -111,7 +154,8 @@ static struct folio *get_new(struct droppable_region *region,
 
 /*
  * The page's folio, locked and with a reference: the resident one, a new one,
- * or the mapping's own oldest; else ERR_PTR(-ENOMEM).
+ * or the mapping's own oldest; else ERR_PTR(-ENOMEM).  ERR_PTR(-EEXIST) if
+ * there is nothing to do any more.
  */
 static struct folio *get_folio(struct droppable_region *region,
 			       struct vm_fault *vmf)
@@ -206,6 +250,8 @@ static vm_fault_t droppable_fault(struct vm_fault *vmf)
 			return ret;
 	}
 	folio = get_folio(region, vmf);
+	if (PTR_ERR_OR_ZERO(folio) == -EEXIST)
+		return VM_FAULT_NOPAGE;
 	if (IS_ERR(folio))
 		return wait_for_memory(vmf);
 	trace_droppable_fault(region, vmf->address,
@@ -220,5 +266,6 @@ static vm_fault_t droppable_fault(struct vm_fault *vmf)
 const struct vm_operations_struct droppable_vm_ops = {
 	.open = droppable_region_open,
 	.close = droppable_region_close,
+	.mremap = droppable_region_moved,
 	.fault = droppable_fault,
 };

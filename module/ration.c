@@ -9,7 +9,9 @@
  *
  *  - Not reclaim at all, but a command (drop_caches).  No ration.
  *  - The node is short of free memory, or kswapd asks: global reclaim, which
- *    counts what we free and stops by itself.  No ration.
+ *    counts what we free and stops by itself.  But it asks for large pieces
+ *    when it didn't succeed at once, so kswapd gets nothing more when it has
+ *    reached its watermark.
  *  - A limit above the cgroup is near: the distance to it tells how much has
  *    been achieved.  Enough is MARGIN_ENOUGH.
  *  - Neither: somebody reclaims ahead of need (memory.reclaim).  How much they
@@ -32,7 +34,7 @@
 #define MARGIN_FAR	1024UL
 
 /* A reclaimer that wasn't heard of for so long has finished its call. */
-#define SESSION_IDLE	(HZ / 10)
+#define SESSION_IDLE	(HZ / 2)
 
 /**
  * struct session - one task reclaiming ahead of need in one cgroup
@@ -55,10 +57,10 @@ static struct session sessions[8];
 static DEFINE_SPINLOCK(sessions_lock);
 
 /*
- * Direct reclaim begins at the min watermark, so below low it is going on or
- * about to.  Small zones are often full without anybody being short.
+ * Whether a zone of the node has fewer free pages than a watermark.  Small
+ * zones are often full without anybody being short.
  */
-static bool node_short(int nid)
+static bool node_below(int nid, enum zone_watermarks mark)
 {
 	pg_data_t *pgdat = NODE_DATA(nid);
 	int i;
@@ -68,10 +70,17 @@ static bool node_short(int nid)
 
 		if (zone_managed_pages(zone) < pgdat->node_present_pages / 4)
 			continue;
-		if (zone_page_state(zone, NR_FREE_PAGES) < low_wmark_pages(zone))
+		if (zone_page_state(zone, NR_FREE_PAGES) <
+		    wmark_pages(zone, mark))
 			return true;
 	}
 	return false;
+}
+
+/* Direct reclaim begins at the min watermark: below low it is about to. */
+static bool node_short(int nid)
+{
+	return node_below(nid, WMARK_LOW);
 }
 
 #ifdef CONFIG_MEMCG
@@ -98,20 +107,29 @@ static unsigned long margin(struct mem_cgroup *memcg, bool high)
 }
 #endif
 
-static struct session *find_session(struct mem_cgroup *memcg,
-				    unsigned long resident)
+static struct session *find_session(struct mem_cgroup *memcg)
+{
+	struct session *session;
+
+	lockdep_assert_held(&sessions_lock);
+	for (session = sessions; session < sessions + ARRAY_SIZE(sessions);
+	     session++)
+		if (session->task == current && session->memcg == memcg &&
+		    time_before(jiffies, session->last + SESSION_IDLE))
+			return session;
+	return NULL;
+}
+
+static struct session *new_session(struct mem_cgroup *memcg,
+				   unsigned long resident)
 {
 	struct session *session, *oldest = sessions;
 
 	lockdep_assert_held(&sessions_lock);
 	for (session = sessions; session < sessions + ARRAY_SIZE(sessions);
-	     session++) {
-		if (session->task == current && session->memcg == memcg &&
-		    time_before(jiffies, session->last + SESSION_IDLE))
-			return session;
+	     session++)
 		if (time_before(session->last, oldest->last))
 			oldest = session;
-	}
 	oldest->task = current;
 	oldest->memcg = memcg;
 	oldest->left = max(resident / 3, MARGIN_ENOUGH);
@@ -125,7 +143,7 @@ static unsigned long session_left(struct mem_cgroup *memcg,
 	unsigned long left;
 
 	spin_lock(&sessions_lock);
-	session = find_session(memcg, resident);
+	session = find_session(memcg) ?: new_session(memcg, resident);
 	session->last = jiffies;
 	left = session->left;
 	spin_unlock(&sessions_lock);
@@ -159,6 +177,8 @@ unsigned long droppable_ration(struct shrink_control *sc,
 {
 	unsigned long left;
 
+	if (current_is_kswapd())
+		return node_below(sc->nid, WMARK_HIGH) ? resident : 0;
 	if (!needs_ration(sc))
 		return resident;
 	left = margin(sc->memcg, true);
@@ -182,9 +202,11 @@ void droppable_ration_used(struct shrink_control *sc, unsigned long dropped)
 	    margin(sc->memcg, true) < MARGIN_FAR)
 		return;
 	spin_lock(&sessions_lock);
-	session = find_session(sc->memcg, 0);
-	session->last = jiffies;
-	session->left -= min(session->left, dropped);
+	session = find_session(sc->memcg);
+	if (session) {
+		session->last = jiffies;
+		session->left -= min(session->left, dropped);
+	}
 	spin_unlock(&sessions_lock);
 }
 

@@ -9,6 +9,7 @@
  * maps.  Until then a fault that meets such a folio knows it for dead.
  */
 
+#include <linux/ktime.h>
 #include <linux/mm.h>
 #include <linux/mmu_notifier.h>
 #include <linux/sched/mm.h>
@@ -19,8 +20,14 @@
 #include "reap.h"
 #include "region.h"
 
-/* How long after the unmapping: long enough to gather a loop's calls. */
-#define DELAY	msecs_to_jiffies(20)
+/*
+ * How long after the unmapping: long enough to gather a loop's calls, and to
+ * keep the worker's share of a processor small, but within the second that the
+ * contract gives.
+ */
+#define DELAY_MIN	20000U	/* microseconds */
+#define DELAY_MAX	500000U
+#define DELAY_PER_WORK	10
 
 /* Ranges kept apart; with more, the nearest grow together. */
 #define NOTES	8
@@ -42,9 +49,14 @@ struct notes {
  *		mm and calls free_notifier() after the last.  It holds the
  *		mm_struct, not the address space
  * @mm:		the same mm_struct, held until @end is through (invariant)
- * @lock:	protects the notes; nests inside everything
- * @new:	not looked at yet
+ * @lock:	protects all that follows but the work; nests inside everything
+ * @ours:	where VMAs of ours are, or were: what happens elsewhere is of no
+ *		interest
+ * @new:	unmapped and not looked at yet
  * @busy:	being looked at by @work
+ * @unmapping:	unmappings between their start and end: while there is one,
+ *		the notes stay, since what is mapped yet may not be soon
+ * @delay:	until the next look, in microseconds
  * @work:	the look
  * @end:	frees this, where sleeping is allowed
  */
@@ -52,8 +64,11 @@ struct reaper {
 	struct mmu_notifier notifier;
 	struct mm_struct *mm;
 	spinlock_t lock;
+	struct notes ours;
 	struct notes new;
 	struct notes busy;
+	unsigned int unmapping;
+	unsigned int delay;
 	struct delayed_work work;
 	struct work_struct end;
 };
@@ -92,23 +107,70 @@ static bool noted(const struct notes *notes, unsigned long address)
 	return false;
 }
 
+/* Notes the parts of a range that are ours.  False if there are none. */
+static bool note_ours(struct reaper *reaper, unsigned long start,
+		      unsigned long end)
+{
+	const struct note *ours = reaper->ours.note;
+	bool any = false;
+	unsigned int i;
+
+	lockdep_assert_held(&reaper->lock);
+	for (i = 0; i < reaper->ours.nr; i++) {
+		struct note part = { max(start, ours[i].start),
+				     min(end, ours[i].end) };
+
+		if (part.start >= part.end)
+			continue;
+		add_note(&reaper->new, &part);
+		any = true;
+	}
+	return any;
+}
+
+/*
+ * With PF_MEMALLOC it is one of our own drops, which frees what it can.
+ * munmap() ends in ->close, which knows its range.
+ */
+static bool is_discard(const struct mmu_notifier_range *range)
+{
+	return range->event == MMU_NOTIFY_CLEAR &&
+	       !(current->flags & PF_MEMALLOC);
+}
+
 static int range_start(struct mmu_notifier *notifier,
 		       const struct mmu_notifier_range *range)
 {
 	struct reaper *reaper = container_of(notifier, struct reaper, notifier);
-	struct note note = { range->start, range->end };
 
-	/*
-	 * With PF_MEMALLOC it is one of our own drops, which frees what it can.
-	 * munmap() ends in ->close, which knows its range.
-	 */
-	if (range->event != MMU_NOTIFY_CLEAR || current->flags & PF_MEMALLOC)
+	if (!is_discard(range))
 		return 0;
 	spin_lock(&reaper->lock);
-	add_note(&reaper->new, &note);
+	reaper->unmapping++;
+	note_ours(reaper, range->start, range->end);
 	spin_unlock(&reaper->lock);
-	queue_delayed_work(queue, &reaper->work, DELAY);
 	return 0;
+}
+
+static void range_end(struct mmu_notifier *notifier,
+		      const struct mmu_notifier_range *range)
+{
+	struct reaper *reaper = container_of(notifier, struct reaper, notifier);
+	unsigned int delay;
+	bool any;
+
+	if (!is_discard(range))
+		return;
+	spin_lock(&reaper->lock);
+	/* The reaper may have come between: then the start wasn't heard. */
+	if (reaper->unmapping)
+		reaper->unmapping--;
+	any = note_ours(reaper, range->start, range->end);
+	delay = reaper->delay;
+	spin_unlock(&reaper->lock);
+	if (any)
+		queue_delayed_work(queue, &reaper->work,
+				   usecs_to_jiffies(delay));
 }
 
 static void reap_vma(struct vm_area_struct *vma, unsigned long start,
@@ -143,14 +205,17 @@ static void reap(struct work_struct *work)
 	struct reaper *reaper = container_of(to_delayed_work(work),
 					     struct reaper, work);
 	struct mm_struct *mm = reaper->mm;
+	ktime_t start = ktime_get();
 	unsigned int i;
+	s64 took;
 
 	/* An exiting mm frees everything itself. */
 	if (!mmget_not_zero(mm))
 		return;
 	spin_lock(&reaper->lock);
 	reaper->busy = reaper->new;
-	reaper->new.nr = 0;
+	if (!reaper->unmapping)
+		reaper->new.nr = 0;
 	spin_unlock(&reaper->lock);
 
 	mmap_read_lock(mm);
@@ -159,8 +224,11 @@ static void reap(struct work_struct *work)
 			   reaper->busy.note[i].end);
 	mmap_read_unlock(mm);
 
+	took = ktime_us_delta(ktime_get(), start);
 	spin_lock(&reaper->lock);
 	reaper->busy.nr = 0;
+	reaper->delay = clamp_t(s64, took * DELAY_PER_WORK, DELAY_MIN,
+				DELAY_MAX);
 	spin_unlock(&reaper->lock);
 	/* If it is the last, the unmapping must not wait for this worker. */
 	mmput_async(mm);
@@ -185,6 +253,7 @@ static struct mmu_notifier *alloc_notifier(struct mm_struct *mm)
 		return ERR_PTR(-ENOMEM);
 	mmgrab(mm);
 	reaper->mm = mm;
+	reaper->delay = DELAY_MIN;
 	spin_lock_init(&reaper->lock);
 	INIT_DELAYED_WORK(&reaper->work, reap);
 	INIT_WORK(&reaper->end, end);
@@ -199,22 +268,46 @@ static void free_notifier(struct mmu_notifier *notifier)
 
 static const struct mmu_notifier_ops ops = {
 	.invalidate_range_start = range_start,
+	.invalidate_range_end = range_end,
 	.alloc_notifier = alloc_notifier,
 	.free_notifier = free_notifier,
 };
 
 /**
- * droppable_reap_watch - hear of what is unmapped in an mm
- * @mm:		mmap_lock held for writing
+ * droppable_reap_moved - hear of a VMA at its new place too
+ * @notifier:	from droppable_reap_watch(), or NULL
+ * @vma:	of ours
+ */
+void droppable_reap_moved(struct mmu_notifier *notifier,
+			  struct vm_area_struct *vma)
+{
+	struct note note = { vma->vm_start, vma->vm_end };
+	struct reaper *reaper;
+
+	if (!notifier)
+		return;
+	reaper = container_of(notifier, struct reaper, notifier);
+	spin_lock(&reaper->lock);
+	add_note(&reaper->ours, &note);
+	spin_unlock(&reaper->lock);
+}
+
+/**
+ * droppable_reap_watch - hear of what is unmapped in a VMA
+ * @vma:	mmap_lock held for writing
  *
  * NULL if there is no memory for it: then discarded pages stay until they are
  * touched or memory is short.
  */
-struct mmu_notifier *droppable_reap_watch(struct mm_struct *mm)
+struct mmu_notifier *droppable_reap_watch(struct vm_area_struct *vma)
 {
-	struct mmu_notifier *notifier = mmu_notifier_get_locked(&ops, mm);
+	struct mmu_notifier *notifier;
 
-	return IS_ERR(notifier) ? NULL : notifier;
+	notifier = mmu_notifier_get_locked(&ops, vma->vm_mm);
+	if (IS_ERR(notifier))
+		return NULL;
+	droppable_reap_moved(notifier, vma);
+	return notifier;
 }
 
 /**

@@ -4,13 +4,15 @@
 
 #include <linux/types.h>
 
-struct mm_struct;
 struct mmu_notifier;
+struct vm_area_struct;
 
 int droppable_reap_init(void);
 void droppable_reap_exit(void);
 
-struct mmu_notifier *droppable_reap_watch(struct mm_struct *mm);
+struct mmu_notifier *droppable_reap_watch(struct vm_area_struct *vma);
+void droppable_reap_moved(struct mmu_notifier *notifier,
+			  struct vm_area_struct *vma);
 void droppable_reap_unwatch(struct mmu_notifier *notifier);
 bool droppable_reap_noted(struct mmu_notifier *notifier,
 			  unsigned long address);

@@ -65,7 +65,7 @@ void droppable_region_make(struct mm_struct *mm, unsigned long address)
 	region = region_alloc(vma);
 	if (!region)
 		goto unlock;
-	region->reaper = droppable_reap_watch(mm);
+	region->reaper = droppable_reap_watch(vma);
 	vma->vm_private_data = region;
 unlock:
 	mmap_write_unlock(mm);
@@ -107,6 +107,19 @@ void droppable_region_open(struct vm_area_struct *vma)
 		refcount_inc(&region->vmas);
 	else
 		vma->vm_private_data = NULL;
+}
+
+/**
+ * droppable_region_moved - mremap() moved a VMA
+ * @vma:	where it is now
+ */
+int droppable_region_moved(struct vm_area_struct *vma)
+{
+	struct droppable_region *region = vma->vm_private_data;
+
+	if (region)
+		droppable_reap_moved(region->reaper, vma);
+	return 0;
 }
 
 /**

@@ -109,6 +109,7 @@ void droppable_region_make(struct mm_struct *mm, unsigned long address);
 struct droppable_region *droppable_region_make_here(struct vm_area_struct *vma);
 void droppable_region_open(struct vm_area_struct *vma);
 void droppable_region_close(struct vm_area_struct *vma);
+int droppable_region_moved(struct vm_area_struct *vma);
 
 struct folio *droppable_region_lock_folio(struct droppable_region *region,
 					  pgoff_t index);

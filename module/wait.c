@@ -32,6 +32,22 @@ static bool memory_back(struct mem_cgroup *memcg)
 	       droppable_ration_margin(memcg);
 }
 
+/*
+ * The cgroup that a fault of this task is charged to, which need not be that of
+ * its mm's owner.  NULL if it is going away.
+ */
+static struct mem_cgroup *get_charged_cgroup(void)
+{
+	struct mem_cgroup *memcg;
+
+	rcu_read_lock();
+	memcg = mem_cgroup_from_task(current);
+	if (memcg && !css_tryget(&memcg->css))
+		memcg = NULL;
+	rcu_read_unlock();
+	return memcg;
+}
+
 /**
  * droppable_wait - wait until memory may be had, a signal comes, or a second
  *
@@ -40,7 +56,7 @@ static bool memory_back(struct mem_cgroup *memcg)
  */
 void droppable_wait(void)
 {
-	struct mem_cgroup *memcg = get_mem_cgroup_from_mm(current->mm);
+	struct mem_cgroup *memcg = get_charged_cgroup();
 	unsigned long end = jiffies + RETRY;
 	DEFINE_WAIT(wait);
 

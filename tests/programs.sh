@@ -30,4 +30,16 @@ build_programs() {
 		"$cc" "${flags[@]}" -o "build/tests/$program" \
 			"tests/$program.c" build/tests/tap.o build/tests/memory.o
 	done
+	build_example
+}
+
+# As a user builds it: against the installed library, found by pkg-config.
+build_example() {
+	local stage=$PWD/build/stage
+
+	make -s -C userspace install WITH_MAN=no DESTDIR= PREFIX="$stage" \
+		LIBDIR="$stage/lib" INCLUDEDIR="$stage/include"
+	PKG_CONFIG_PATH=$stage/lib/pkgconfig \
+		make -s -C userspace/examples WERROR=-Werror STATIC=1 \
+		BUILD="$PWD/build/tests"
 }

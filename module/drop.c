@@ -33,50 +33,128 @@ INTERVAL_TREE_DEFINE(struct vm_area_struct, shared.rb, unsigned long,
 		     shared.rb_subtree_last, VMA_FIRST, VMA_LAST,
 		     static __maybe_unused, i_mmap_tree)
 
+/* VMAs of one region that a group remembers; most regions have one. */
+#define GROUP_VMAS	4
+
 /**
- * struct run - isolated slots that follow each other in one region
+ * struct group - isolated slots of one region
  * @region:	theirs
- * @slots:	the slots, by index
- * @first:	index of the first
+ * @slots:	the slots
  * @nr:		how many, at most DROPPABLE_DROP_BATCH
- * @keep:	those that were touched and are to stay mapped
+ * @first:	least index
+ * @last:	greatest index
+ * @vmas:	the region's VMAs between them, while i_mmap_rwsem is held
+ * @nr_vmas:	how many; if there are more, @vmas has not all of them
  *
- * Lives on the stack of the drop.
+ * So that a drop looks for the VMAs once, among those of all relatives, and not
+ * once for each run of neighbours.  Lives on the stack of the drop.
  */
-struct run {
+struct group {
 	struct droppable_region *region;
 	struct list_head slots;
+	unsigned long nr;
+	pgoff_t first;
+	pgoff_t last;
+	struct vm_area_struct *vmas[GROUP_VMAS];
+	unsigned int nr_vmas;
+};
+
+/**
+ * struct run - neighbours in a group
+ * @group:	theirs
+ * @first:	index of the first
+ * @nr:		how many
+ * @keep:	those that are to stay mapped
+ */
+struct run {
+	struct group *group;
 	pgoff_t first;
 	unsigned long nr;
 	DECLARE_BITMAP(keep, DROPPABLE_DROP_BATCH);
 };
 
-static struct address_space *run_mapping(struct run *run)
+typedef void (*vma_part)(struct run *run, struct vm_area_struct *vma,
+			 pgoff_t from, unsigned long nr);
+
+static struct address_space *group_mapping(struct group *group)
 {
-	return run->region->file->inode->i_mapping;
+	return group->region->file->inode->i_mapping;
+}
+
+/* The next VMA of the region, from @vma on, between two offsets. */
+static struct vm_area_struct *same_region(struct group *group,
+					  struct vm_area_struct *vma,
+					  pgoff_t first, pgoff_t last)
+{
+	/* Relatives share the offsets, not the region (line 17). */
+	while (vma && READ_ONCE(vma->vm_private_data) != group->region)
+		vma = i_mmap_tree_iter_next(vma, first, last);
+	return vma;
+}
+
+static struct vm_area_struct *first_vma(struct group *group, pgoff_t first,
+					pgoff_t last)
+{
+	struct rb_root_cached *tree = &group_mapping(group)->i_mmap;
+
+	i_mmap_assert_locked(group_mapping(group));
+	return same_region(group, i_mmap_tree_iter_first(tree, first, last),
+			   first, last);
+}
+
+static struct vm_area_struct *next_vma(struct group *group,
+				       struct vm_area_struct *vma,
+				       pgoff_t first, pgoff_t last)
+{
+	return same_region(group, i_mmap_tree_iter_next(vma, first, last),
+			   first, last);
+}
+
+static void find_vmas(struct group *group)
+{
+	pgoff_t first = group->region->base + group->first;
+	pgoff_t last = group->region->base + group->last;
+	struct vm_area_struct *vma;
+
+	group->nr_vmas = 0;
+	for (vma = first_vma(group, first, last); vma;
+	     vma = next_vma(group, vma, first, last)) {
+		if (group->nr_vmas == GROUP_VMAS) {
+			group->nr_vmas++;
+			return;
+		}
+		group->vmas[group->nr_vmas++] = vma;
+	}
+}
+
+static void call_part(struct run *run, struct vm_area_struct *vma,
+		      pgoff_t first, pgoff_t last, vma_part fn)
+{
+	pgoff_t from = max(first, VMA_FIRST(vma));
+	pgoff_t to = min(last, VMA_LAST(vma));
+
+	if (from <= to)
+		fn(run, vma, from, to - from + 1);
 }
 
 /* Calls @fn for each VMA's part of a range of the run. */
 static void for_each_vma_of(struct run *run, unsigned long at, unsigned long nr,
-			    void (*fn)(struct run *run,
-				       struct vm_area_struct *vma,
-				       pgoff_t from, unsigned long nr))
+			    vma_part fn)
 {
-	struct rb_root_cached *tree = &run_mapping(run)->i_mmap;
-	pgoff_t first = run->region->base + run->first + at;
+	struct group *group = run->group;
+	pgoff_t first = group->region->base + run->first + at;
 	pgoff_t last = first + nr - 1;
 	struct vm_area_struct *vma;
+	unsigned int i;
 
-	i_mmap_assert_locked(run_mapping(run));
-	for (vma = i_mmap_tree_iter_first(tree, first, last); vma;
-	     vma = i_mmap_tree_iter_next(vma, first, last)) {
-		pgoff_t from = max(first, VMA_FIRST(vma));
-		pgoff_t to = min(last, VMA_LAST(vma));
-
-		/* Relatives share the offsets, not the region (line 17). */
-		if (READ_ONCE(vma->vm_private_data) == run->region)
-			fn(run, vma, from, to - from + 1);
+	if (group->nr_vmas <= GROUP_VMAS) {
+		for (i = 0; i < group->nr_vmas; i++)
+			call_part(run, group->vmas[i], first, last, fn);
+		return;
 	}
+	for (vma = first_vma(group, first, last); vma;
+	     vma = next_vma(group, vma, first, last))
+		call_part(run, vma, first, last, fn);
 }
 
 static unsigned long vma_address_of(struct vm_area_struct *vma, pgoff_t pgoff)
@@ -97,7 +175,7 @@ static void keep(struct run *run, struct vm_area_struct *vma, pgoff_t from,
 			      unsigned long nr, unsigned long *found))
 {
 	DECLARE_BITMAP(found, DROPPABLE_DROP_BATCH) = { 0 };
-	unsigned long at = from - run->region->base - run->first;
+	unsigned long at = from - run->group->region->base - run->first;
 	unsigned long bit;
 
 	look(vma, vma_address_of(vma, from), nr, found);
@@ -117,16 +195,49 @@ static void keep_dirty(struct run *run, struct vm_area_struct *vma,
 	keep(run, vma, from, nr, droppable_ptes_dirty);
 }
 
-static void zap_all_but_kept(struct run *run)
+/* Returns how many pages were unmapped. */
+static unsigned long unmap_run(struct run *run, unsigned int how)
 {
-	unsigned long at = find_next_zero_bit(run->keep, run->nr, 0);
+	unsigned long at;
 
+	bitmap_zero(run->keep, DROPPABLE_DROP_BATCH);
+	if (how & DROPPABLE_DROP_OLD)
+		for_each_vma_of(run, 0, run->nr, keep_young);
+	if (how & DROPPABLE_DROP_ZERO)
+		for_each_vma_of(run, 0, run->nr, keep_dirty);
+
+	at = find_next_zero_bit(run->keep, run->nr, 0);
 	while (at < run->nr) {
 		unsigned long end = find_next_bit(run->keep, run->nr, at);
 
 		for_each_vma_of(run, at, end - at, zap_one);
 		at = find_next_zero_bit(run->keep, run->nr, end);
 	}
+	return run->nr - bitmap_weight(run->keep, run->nr);
+}
+
+static unsigned long unmap_runs(struct group *group, unsigned int how)
+{
+	struct run run = { .group = group };
+	struct droppable_slot *slot;
+	unsigned long unmapped = 0;
+
+	list_for_each_entry(slot, &group->slots, lru) {
+		if (run.nr && slot->index != run.first + run.nr) {
+			unmapped += unmap_run(&run, how);
+			run.nr = 0;
+		}
+		if (!run.nr)
+			run.first = slot->index;
+		run.nr++;
+		/*
+		 * Set before it is unmapped: what was unmapped earlier was
+		 * discarded by its owner and must not come back.
+		 */
+		if (folio_mapped(slot->folio))
+			slot->flags |= DROPPABLE_SLOT_HELD;
+	}
+	return unmapped + unmap_run(&run, how);
 }
 
 /*
@@ -136,26 +247,27 @@ static void zap_all_but_kept(struct run *run)
  * PF_MEMALLOC tells the reaper that this unmapping is ours.  It lets the
  * unmapping itself, which allocates only to go faster, use reserves, as it does
  * in reclaim.
+ *
+ * The drop counter grows here, while the folios are still locked and in the
+ * store: whoever finds one unmapped has to wait for that lock before reading
+ * zero, and so sees the counter grown (line 40).
  */
-static void unmap(struct run *run, unsigned int how)
+static void unmap(struct group *group, unsigned int how)
 {
+	unsigned long unmapped;
 	unsigned int flags;
 
 	if (how & DROPPABLE_DROP_WAIT)
-		i_mmap_lock_read(run_mapping(run));
-	else if (!i_mmap_trylock_read(run_mapping(run)))
+		i_mmap_lock_read(group_mapping(group));
+	else if (!i_mmap_trylock_read(group_mapping(group)))
 		return;
-	if (how & DROPPABLE_DROP_OLD)
-		for_each_vma_of(run, 0, run->nr, keep_young);
-	if (how & DROPPABLE_DROP_ZERO)
-		for_each_vma_of(run, 0, run->nr, keep_dirty);
-	else
-		droppable_file_bump(run->region->file, run->nr -
-				    bitmap_weight(run->keep, run->nr));
+	find_vmas(group);
 	flags = memalloc_noreclaim_save();
-	zap_all_but_kept(run);
+	unmapped = unmap_runs(group, how);
 	memalloc_noreclaim_restore(flags);
-	i_mmap_unlock_read(run_mapping(run));
+	if (!(how & DROPPABLE_DROP_ZERO))
+		droppable_file_bump(group->region->file, unmapped);
+	i_mmap_unlock_read(group_mapping(group));
 }
 
 /* Back to where it was; mapped or not, the content is the page's. */
@@ -195,54 +307,49 @@ static bool take_out(struct droppable_region *region,
 	return true;
 }
 
-/* Moves slots that follow each other, in one region, from @batch to a run. */
-static void cut_run(struct list_head *batch, struct run *run)
+/* Moves slots of one region, as they come, from @batch to a group. */
+static void cut_group(struct list_head *batch, struct group *group)
 {
 	struct droppable_slot *slot, *next;
 
 	slot = list_first_entry(batch, struct droppable_slot, lru);
-	run->region = slot->region;
-	run->first = slot->index;
-	run->nr = 0;
-	INIT_LIST_HEAD(&run->slots);
-	bitmap_zero(run->keep, DROPPABLE_DROP_BATCH);
+	group->region = slot->region;
+	group->first = slot->index;
+	group->last = slot->index;
+	group->nr = 0;
+	INIT_LIST_HEAD(&group->slots);
 	list_for_each_entry_safe(slot, next, batch, lru) {
-		if (slot->region != run->region ||
-		    slot->index != run->first + run->nr ||
-		    run->nr == DROPPABLE_DROP_BATCH)
+		if (slot->region != group->region ||
+		    group->nr == DROPPABLE_DROP_BATCH)
 			break;
-		/*
-		 * Set before it is unmapped: what was unmapped earlier was
-		 * discarded by its owner and must not come back.
-		 */
-		if (folio_mapped(slot->folio))
-			slot->flags |= DROPPABLE_SLOT_HELD;
-		list_move_tail(&slot->lru, &run->slots);
-		run->nr++;
+		group->first = min(group->first, slot->index);
+		group->last = max(group->last, slot->index);
+		list_move_tail(&slot->lru, &group->slots);
+		group->nr++;
 	}
 }
 
-static unsigned long drop_run(struct run *run, unsigned int how)
+static unsigned long drop_group(struct group *group, unsigned int how)
 {
-	struct droppable_region *region = run->region;
+	struct droppable_region *region = group->region;
 	struct droppable_slot *slot, *next;
 	unsigned long dropped = 0;
 
-	unmap(run, how);
-	list_for_each_entry_safe(slot, next, &run->slots, lru) {
+	unmap(group, how);
+	list_for_each_entry_safe(slot, next, &group->slots, lru) {
 		list_del_init(&slot->lru);
 		if (!take_out(region, slot))
 			continue;
 		droppable_slot_free(slot, 0);
 		dropped++;
 	}
-	trace_droppable_drop(region, run->first, run->nr, dropped);
+	trace_droppable_drop(region, group->first, group->nr, dropped);
 	if (dropped) {
 		droppable_count(region->file, DROPPABLE_DROPPED, dropped);
 		droppable_file_wake(region->file);
 	}
 	/* The last touch: region_free() may be waiting for it. */
-	if (atomic_sub_and_test(run->nr, &region->drops))
+	if (atomic_sub_and_test(group->nr, &region->drops))
 		wake_up_var(&region->drops);
 	return dropped;
 }
@@ -273,10 +380,10 @@ unsigned long droppable_drop(struct list_head *batch, unsigned int how)
 	unsigned long dropped = 0;
 
 	while (!list_empty(batch)) {
-		struct run run;
+		struct group group;
 
-		cut_run(batch, &run);
-		dropped += drop_run(&run, how);
+		cut_group(batch, &group);
+		dropped += drop_group(&group, how);
 	}
 	return dropped;
 }
@@ -429,12 +536,12 @@ static struct droppable_slot *isolate_victim(struct droppable_region *region)
 /* Unmaps one isolated slot's folio. */
 static void unmap_one(struct droppable_slot *slot, unsigned int how)
 {
-	struct run run;
+	struct group group;
 	LIST_HEAD(batch);
 
 	list_add(&slot->lru, &batch);
-	cut_run(&batch, &run);
-	unmap(&run, how);
+	cut_group(&batch, &group);
+	unmap(&group, how);
 	list_del_init(&slot->lru);
 }
 

@@ -137,12 +137,13 @@ bool droppable_file_counter(struct droppable_file *df)
 }
 
 /**
- * droppable_file_bump - count drops that are about to happen
- * @df:		the file, whose i_mmap_rwsem is held until they have
- * @nr:		pages
+ * droppable_file_bump - count drops, before anybody can see them
+ * @df:		the file, whose i_mmap_rwsem has been held since before the
+ *		pages were unmapped
+ * @nr:		pages, unmapped; their folios are still locked and in the store
  *
- * Before the pages are unmapped: whoever reads data, and the same number in the
- * counter before and after, has read data that was whole (line 40).
+ * Whoever reads data, and the same number in the counter before and after, has
+ * read data that was whole (line 40).
  */
 void droppable_file_bump(struct droppable_file *df, unsigned long nr)
 {
@@ -156,8 +157,6 @@ void droppable_file_bump(struct droppable_file *df, unsigned long nr)
 
 		atomic64_add(nr, (atomic64_t *)&counter->drops);
 	}
-	/* Seen before anything that the unmapping makes visible. */
-	smp_mb__after_atomic();
 }
 
 /**

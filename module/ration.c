@@ -10,8 +10,8 @@
  *  - Not reclaim at all, but a command (drop_caches).  No ration.
  *  - The node is short of free memory, or kswapd asks: global reclaim, which
  *    counts what we free and stops by itself.  But it asks for large pieces
- *    when it didn't succeed at once, so kswapd gets nothing more when it has
- *    reached its watermark.
+ *    when it didn't succeed at once, so it gets nothing more from when the
+ *    node isn't short, or kswapd has reached its watermark.
  *  - A limit above the cgroup is near: the distance to it tells how much has
  *    been achieved.  Enough is MARGIN_ENOUGH.
  *  - Neither: somebody reclaims ahead of need (memory.reclaim).  How much they
@@ -150,11 +150,23 @@ static unsigned long session_left(struct mem_cgroup *memcg,
 	return left;
 }
 
-/* Whether this is a cgroup's own reclaim, which doesn't know when to stop. */
+/* A task that reclaims for the machine has enough when that isn't short. */
+static void session_end(struct mem_cgroup *memcg)
+{
+	struct session *session;
+
+	spin_lock(&sessions_lock);
+	session = find_session(memcg) ?: new_session(memcg, 0);
+	session->last = jiffies;
+	session->left = 0;
+	spin_unlock(&sessions_lock);
+}
+
+/* Whether it is a task, reclaiming in a cgroup for whatever reason. */
 static bool needs_ration(struct shrink_control *sc)
 {
 	return sc->memcg && droppable_ration_is_reclaim() &&
-	       !current_is_kswapd() && !node_short(sc->nid);
+	       !current_is_kswapd();
 }
 
 /**
@@ -181,6 +193,10 @@ unsigned long droppable_ration(struct shrink_control *sc,
 		return node_below(sc->nid, WMARK_HIGH) ? resident : 0;
 	if (!needs_ration(sc))
 		return resident;
+	if (node_short(sc->nid)) {
+		session_end(sc->memcg);
+		return resident;
+	}
 	left = margin(sc->memcg, true);
 	if (left < MARGIN_ENOUGH)
 		return resident;

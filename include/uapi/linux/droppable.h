@@ -36,8 +36,8 @@
 
 /**
  * struct droppable_counter - the start of the counter page (contract line 40)
- * @drops:	grows before pages of this open file are dropped, by about
- *		their number; never shrinks
+ * @drops:	grows when pages of this open file are dropped, by about their
+ *		number, before one of them can be read as zero; never shrinks
  *
  *	c = mmap(NULL, page_size, PROT_READ, MAP_SHARED, fd,
  *		 DROPPABLE_COUNTER_OFFSET);

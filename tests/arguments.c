@@ -281,7 +281,10 @@ TEST(info, "line 6: DROPPABLE_IOC_INFO answers, and refuses every nonzero flag a
 	want_ok(ioctl(fd, DROPPABLE_IOC_INFO, &info));
 	want_eq(info.flags, 0);
 	want_eq(info.abi, DROPPABLE_ABI);
-	want(info.features & DROPPABLE_FEATURE_DROP);
+	want_eq(info.features, DROPPABLE_FEATURE_DROP |
+				       DROPPABLE_FEATURE_COUNTER |
+				       DROPPABLE_FEATURE_POLL |
+				       DROPPABLE_FEATURE_SCRUB);
 	want_eq(info.page_size, PAGE);
 	want_eq(info.reserved0, 0);
 	for (unsigned int i = 0; i < 5; i++)
@@ -334,6 +337,31 @@ static long try_drop(uintptr_t address, size_t length)
 	return ioctl(drop_fd, DROPPABLE_IOC_DROP, &drop);
 }
 
+TEST(counter_page, "line 6: the counter page maps at its own offset, one page long, shared and read-only, and no other way")
+{
+	int wrong[] = { PROT_WRITE, RW, PROT_EXEC, PROT_READ | PROT_EXEC };
+	off_t at = DROPPABLE_COUNTER_OFFSET;
+	char *page;
+	int fd;
+
+	need_device("counter page");
+	fd = mem_open();
+	for (unsigned int i = 0; i < sizeof(wrong) / sizeof(*wrong); i++)
+		want_errno(map_at(fd, PAGE, wrong[i], MAP_SHARED, at), EPERM);
+	want_errno(map_at(fd, 2 * PAGE, PROT_READ, MAP_SHARED, at), EINVAL);
+	want_errno(map_at(fd, PAGE, PROT_READ, MAP_PRIVATE, at), EINVAL);
+	want_errno(map_at(fd, PAGE, PROT_READ, MAP_SHARED, at - PAGE), EINVAL);
+	want_errno(map_at(fd, PAGE, PROT_READ, MAP_SHARED, at + PAGE), EINVAL);
+	page = map_at(fd, PAGE, PROT_READ, MAP_SHARED, at);
+	want_ok(page);
+	want_zero(page, PAGE);
+	want_errno(mprotect(page, PAGE, RW), EACCES);
+	want_errno(mprotect(page, PAGE, PROT_READ | PROT_EXEC), EACCES);
+	drop_fd = fd;
+	want_errno(try_drop((uintptr_t)page, PAGE), ENOMEM);
+}
+
+
 TEST(drop_fields, "line 6: DROPPABLE_IOC_DROP refuses every nonzero flag and reserved field, and drops nothing")
 {
 	struct droppable_drop drop, good;
@@ -360,6 +388,53 @@ TEST(drop_fields, "line 6: DROPPABLE_IOC_DROP refuses every nonzero flag and res
 		want_errno(ioctl(drop_fd, DROPPABLE_IOC_DROP, &drop), EINVAL);
 	}
 	want_whole(area, PAGES, TAG, 1);
+}
+
+static long drop_how(uintptr_t address, size_t length, unsigned int flags)
+{
+	struct droppable_drop drop = {
+		.addr = address,
+		.len = length,
+		.flags = flags,
+	};
+
+	return ioctl(drop_fd, DROPPABLE_IOC_DROP, &drop);
+}
+
+TEST(drop_flags, "line 6: DROPPABLE_IOC_DROP refuses unknown flags, two at once, and an address or a length where a flag leaves no room for it")
+{
+	uintptr_t at;
+	char *area;
+
+	need_device("ioctl");
+	drop_fd = mem_open();
+	area = map_at(drop_fd, PAGES * PAGE, RW, MAP_SHARED, 0);
+	want_ok(area);
+	fill(area, PAGES, TAG, 1);
+	at = (uintptr_t)area;
+	for (unsigned int bit = 2; bit < 32; bit++) {
+		want_errno(drop_how(0, 0, 1U << bit), EINVAL);
+		want_errno(drop_how(at, 0, 1U << bit | 1), EINVAL);
+	}
+	want_errno(drop_how(0, 0, 3), EINVAL);
+	want_errno(drop_how(at, 0, 3), EINVAL);
+	want_errno(drop_how(at, PAGE, DROPPABLE_DROP_MAPPING), EINVAL);
+	want_errno(drop_how(at, 1, DROPPABLE_DROP_MAPPING), EINVAL);
+	want_errno(drop_how(1UL << 63, 0, DROPPABLE_DROP_MAPPING), EINVAL);
+	want_errno(drop_how(SIZE_MAX, 0, DROPPABLE_DROP_MAPPING), EINVAL);
+	want_errno(drop_how(at, 0, DROPPABLE_DROP_FILE), EINVAL);
+	want_errno(drop_how(1, 0, DROPPABLE_DROP_FILE), EINVAL);
+	want_errno(drop_how(0, PAGE, DROPPABLE_DROP_FILE), EINVAL);
+	/* Not the device's. */
+	want_errno(drop_how(0, 0, DROPPABLE_DROP_MAPPING), ENOMEM);
+	want_errno(drop_how((uintptr_t)anon_map(PAGE), 0,
+			    DROPPABLE_DROP_MAPPING), ENOMEM);
+	want_whole(area, PAGES, TAG, 1);
+	want_ok(drop_how(at + 1, 0, DROPPABLE_DROP_MAPPING));
+	want_zero(area, PAGES * PAGE);
+	fill(area, PAGES, TAG, 2);
+	want_ok(drop_how(0, 0, DROPPABLE_DROP_FILE));
+	want_zero(area, PAGES * PAGE);
 }
 
 TEST(drop_ranges, "line 6: DROPPABLE_IOC_DROP refuses a range unaligned, empty, beyond the end, or not its own")
@@ -447,7 +522,32 @@ TEST(drop_counts, "line 22: DROPPABLE_IOC_DROP of a range drops it, all of it an
 	want_eq(drop.dropped, 0);
 }
 
-TEST(file_calls, "line 6: read, write, lseek and the like on the device fail and do no harm")
+TEST(short_read, "line 6: a read too short for the count is EINVAL, and with O_NONBLOCK and nothing dropped EAGAIN")
+{
+	char *area, buffer[64];
+	int fd;
+
+	need_device("read(2)");
+	fd = open(DROPPABLE_DEVICE, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	want_ok(fd);
+	area = map_at(fd, PAGES * PAGE, RW, MAP_SHARED, 0);
+	want_ok(area);
+	fill(area, PAGES, TAG, 1);
+	for (int dropped = 0; dropped < 2; dropped++) {
+		for (size_t length = 0; length < 8; length++)
+			want_errno(read(fd, buffer, length), EINVAL);
+		if (!dropped)
+			want_errno(read(fd, buffer, sizeof(buffer)), EAGAIN);
+		mem_drop(area, PAGES * PAGE);
+	}
+	want_eq(read(fd, buffer, sizeof(buffer)), 8);
+	want_errno(read(fd, buffer, sizeof(buffer)), EAGAIN);
+	fill(area, PAGES, TAG, 1);
+	mem_drop(area, PAGES * PAGE);
+	want_errno(read(fd, mem_try(NULL, PAGE, PROT_NONE, 0), 8), EFAULT);
+}
+
+TEST(file_calls, "line 6: write, lseek and the like on the device fail and do no harm")
 {
 	struct pollfd poller;
 	char buffer[64] = "data";
@@ -461,7 +561,6 @@ TEST(file_calls, "line 6: read, write, lseek and the like on the device fail and
 	area = map_at(fd, PAGES * PAGE, RW, MAP_SHARED, 0);
 	want_ok(area);
 	fill(area, PAGES, TAG, 1);
-	want_errno(read(fd, buffer, sizeof(buffer)), EINVAL);
 	want_errno(write(fd, buffer, sizeof(buffer)), EINVAL);
 	/* ESPIPE where the file may not seek at all. */
 	want_eq(pread(fd, buffer, sizeof(buffer), 0), -1);

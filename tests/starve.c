@@ -2,7 +2,7 @@
 /*
  * A store when no memory is to be had: it recycles the mapping's own pages or
  * waits, and kills nobody.
- * Contract lines 24 and 25.
+ * Contract lines 24 to 27.
  *
  * The cgroup of these tests is full of anonymous memory that can't be swapped,
  * of a process that can't be killed; a victim that can be killed sits in it,
@@ -12,10 +12,16 @@
  */
 // vm: --mem 256 --smp 2
 #define _GNU_SOURCE
+#include <fcntl.h>
+#include <immintrin.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -24,6 +30,12 @@
 #define PAGES 16UL
 #define TAG 0x57a4
 #define KEPT (8 * MIB)
+
+/*
+ * "At once", in milliseconds: well below the second after which a waiter looks
+ * by itself, and far above what an emulated machine needs.
+ */
+#define AT_ONCE 500
 
 static struct cgroup group;
 static pid_t keeper, victim;
@@ -36,7 +48,14 @@ static volatile struct {
 	int stores;
 	int done;
 	int handled;
-	int protects;
+	int changes;
+	double slowest;		/* change of the address space, in ms */
+	double freed;		/* when */
+	double stored;		/* when the first store went through */
+	int go;
+	long result;
+	int error;
+	size_t had;		/* pages */
 } *shared;
 
 static void touch_stack(void)
@@ -47,14 +66,15 @@ static void touch_stack(void)
 		room[i] = 1;
 }
 
+/* Before droppable memory is mapped: this makes all of it resident. */
 static void settle(void)
 {
 	touch_stack();
 	want_ok(mlockall(MCL_CURRENT));
 }
 
-/* The group is left with room bytes that a charge can still have. */
-static void fill_group(size_t room)
+/* A process that holds so much of the group, and can't be killed. */
+static void start_keeper(void)
 {
 	shared = shared_map(PAGE);
 	kills = vmstat("oom_kill");
@@ -72,12 +92,10 @@ static void fill_group(size_t room)
 			pause();
 	}
 	want(wait_for(shared->filled, 30));
-	if (room)
-		cgroup_set(&group, "memory.max",
-			   cgroup_get(&group, "memory.current") + room);
-	else
-		cgroup_set(&group, "memory.max", KEPT / 2);
+}
 
+static void start_victim(void)
+{
 	victim = spawn();
 	if (!victim) {
 		settle();
@@ -88,6 +106,43 @@ static void fill_group(size_t room)
 			pause();
 	}
 	want(wait_for(shared->inside, 30));
+}
+
+/* The group is left with room bytes that a charge can still have. */
+static void fill_group(size_t room)
+{
+	start_keeper();
+	if (room)
+		cgroup_set(&group, "memory.max",
+			   cgroup_get(&group, "memory.current") + room);
+	else
+		cgroup_set(&group, "memory.max", KEPT / 2);
+	start_victim();
+}
+
+/*
+ * The same to the page.  A limit of nothing takes back what the batches of the
+ * CPUs hold, a little later; nobody can be killed for it yet.
+ */
+static void set_exact_room(size_t room)
+{
+	size_t before;
+
+	cgroup_set(&group, "memory.max", 0);
+	do {
+		before = cgroup_get(&group, "memory.current");
+		pause_seconds(0.1);
+	} while (cgroup_get(&group, "memory.current") != before);
+	cgroup_set(&group, "memory.max",
+		   cgroup_get(&group, "memory.current") + room);
+}
+
+static void end_group(void)
+{
+	kill(keeper, SIGKILL);
+	kill(victim, SIGKILL);
+	join_signal(keeper, SIGKILL);
+	join_signal(victim, SIGKILL);
 }
 
 static void want_nobody_killed(void)
@@ -164,13 +219,25 @@ TEST(recycles, "line 24: stores of more than there is room for go on by recyclin
 	want_nobody_killed();
 }
 
+static void changed(double began)
+{
+	double took = 1000 * (now() - began);
+
+	if (took > shared->slowest)
+		shared->slowest = took;
+	shared->changes++;
+	pause_seconds(0.01);
+}
+
+/* Takes mmap_lock for writing, without anything to be charged. */
 static void *protect_thread(void *other)
 {
 	for (;;) {
+		double began = now();
+
 		mprotect(other, PAGE, PROT_READ);
 		mprotect(other, PAGE, PROT_READ | PROT_WRITE);
-		shared->protects++;
-		pause_seconds(0.01);
+		changed(began);
 	}
 	return NULL;
 }
@@ -181,13 +248,11 @@ static void handle(int number)
 	shared->handled++;
 }
 
-/* A process whose store finds no memory at all. */
-static pid_t start_waiter(bool with_thread)
+/* A process whose store finds no memory at all, in a group filled before. */
+static pid_t start_storing(bool with_thread)
 {
-	pid_t child;
+	pid_t child = spawn();
 
-	fill_group(0);
-	child = spawn();
 	if (!child) {
 		struct sigaction action = { .sa_handler = handle };
 		char *area, *other;
@@ -205,7 +270,8 @@ static pid_t start_waiter(bool with_thread)
 		shared->started = 1;
 		for (size_t i = 0; i < PAGES; i++) {
 			area[i * PAGE + i] = 'a';
-			shared->stores++;
+			if (!shared->stores++)
+				shared->stored = now();
 		}
 		shared->done = 1;
 		for (size_t i = 0; i < PAGES; i++) {
@@ -217,6 +283,12 @@ static pid_t start_waiter(bool with_thread)
 	want(wait_for(shared->started || !alive(child), 30));
 	want(shared->started);
 	return child;
+}
+
+static pid_t start_waiter(bool with_thread)
+{
+	fill_group(0);
+	return start_storing(with_thread);
 }
 
 /*
@@ -235,19 +307,44 @@ static void want_waiting(pid_t child, double seconds)
 	}
 }
 
-TEST(waits, "line 24: a store with no memory to be had waits: no signal, nobody killed, the CPU idle, and goes on when there is memory")
+/* Seconds that the CPUs were busy, all together. */
+static double busy_seconds(void)
+{
+	unsigned long user, nice, system, idle, io, irq, soft;
+	char text[4096];
+
+	want(try_read_file("/proc/stat", text, sizeof(text)));
+	want_eq(sscanf(text, "cpu %lu %lu %lu %lu %lu %lu %lu", &user, &nice,
+		       &system, &idle, &io, &irq, &soft), 7);
+	return (double)(user + nice + system + irq + soft) /
+	       (double)sysconf(_SC_CLK_TCK);
+}
+
+TEST(waits, "line 24: a store with no memory to be had waits: no signal, nobody killed, at most 2 % of a CPU over 5 s, and goes on when there is memory")
 {
 	pid_t child = start_waiter(false);
-	double cpu, began;
+	double least = 100;
 
 	want_waiting(child, 0.5);
-	cpu = cpu_seconds(child);
-	began = now();
-	want_waiting(child, 2);
-	cpu = (cpu_seconds(child) - cpu) / (now() - began);
-	note("%.1f %% CPU while waiting, %d stores done", 100 * cpu,
-	     shared->stores);
-	want_le(100 * cpu, 20);
+	/* A host that is busy itself makes everything look dearer. */
+	for (int i = 0; i < 3 && least > 2; i++) {
+		double cpu = cpu_seconds(child);
+		double busy = busy_seconds();
+		double began = now(), took;
+
+		pause_seconds(5);
+		took = now() - began;
+		cpu = 100 * (cpu_seconds(child) - cpu) / took;
+		busy = 100 * (busy_seconds() - busy) / took;
+		note("%.2f %% of a CPU while waiting, %.1f %% in all processes, %d stores done",
+		     cpu, busy, shared->stores);
+		/* Neither does somebody else spin on its behalf. */
+		if (busy <= 25 && cpu < least)
+			least = cpu;
+		want(alive(child));
+		want(!shared->done);
+	}
+	want_le(100 * least, 200);
 	want_nobody_killed();
 	give_memory();
 	want(wait_for(shared->done, 10));
@@ -263,8 +360,13 @@ TEST(waits_unlocked, "line 24: while a store waits, another thread can take mmap
 	int before;
 
 	want_waiting(child, 0.5);
-	before = shared->protects;
-	want(wait_for(shared->protects > before + 10, 20));
+	before = shared->changes;
+	shared->slowest = 0;
+	want_waiting(child, 2);
+	want(wait_for(shared->changes > before + 10, 20));
+	note("%d changes of protection, the slowest in %.1f ms",
+	     shared->changes - before, shared->slowest);
+	want_le(shared->slowest, AT_ONCE);
 	want(!shared->done);
 	snprintf(path, sizeof(path), "/proc/%d/maps", child);
 	want(try_read_file(path, line, sizeof(line)));
@@ -275,17 +377,171 @@ TEST(waits_unlocked, "line 24: while a store waits, another thread can take mmap
 	join(child);
 }
 
+/* Shares its maker's memory; in the group, it alone. */
+static int store_in_group(void *area)
+{
+	cgroup_enter(&group);
+	shared->started = 1;
+	*(volatile char *)area = 'a';
+	shared->done = 1;
+	_exit(0);
+}
+
+TEST(maps_meanwhile, "line 24: while a store waits, the address space can be changed and faulted in from a task that has memory")
+{
+	pid_t child;
+
+	fill_group(0);
+	child = spawn();
+	if (!child) {
+		char *stack = anon_map(64 * KIB);
+		pid_t waiter;
+		char *area;
+
+		settle();
+		area = empty_area(PAGES * PAGE);
+		waiter = clone(store_in_group, stack + 64 * KIB,
+			       CLONE_VM | CLONE_FILES | SIGCHLD, area);
+		want_ok(waiter);
+		while (!shared->done) {
+			double began = now();
+			char *other = anon_map(MIB);
+
+			memset(other, 1, 8 * PAGE);
+			want_ok(munmap(other, MIB));
+			other = mem_map(PAGES * PAGE);
+			fill(other, PAGES, TAG, 1);
+			want_whole(other, PAGES, TAG, 1);
+			mem_unmap(other, PAGES * PAGE);
+			changed(began);
+		}
+		join(waiter);
+		want(*area == 'a' || !*area);
+		_exit(0);
+	}
+	want(wait_for(shared->started || !alive(child), 30));
+	want_waiting(child, 0.5);
+	shared->slowest = 0;
+	shared->changes = 0;
+	want_waiting(child, 2);
+	note("%d times mapped, filled and unmapped, the slowest in %.1f ms",
+	     shared->changes, shared->slowest);
+	want_ge(shared->changes, 10);
+	want_le(shared->slowest, AT_ONCE);
+	want_nobody_killed();
+	give_memory();
+	want(wait_for(shared->done, 10));
+	join(child);
+}
+
+/* ---- woken when memory returns ---- */
+
+#define ROUNDS 4
+#define OURS 256UL
+
+/* Droppable memory that can't be dropped until it says so. */
+static pid_t start_holder(void)
+{
+	pid_t child = spawn();
+
+	if (!child) {
+		struct iovec range = { .iov_len = OURS * PAGE };
+		char *area;
+		int fds[2];
+
+		want_ok(pipe(fds));
+		want_ge(fcntl(fds[1], F_SETPIPE_SZ, OURS * PAGE), OURS * PAGE);
+		settle();
+		area = empty_area(OURS * PAGE);
+		range.iov_base = area;
+		write_file("/proc/self/oom_score_adj", "-1000");
+		cgroup_enter(&group);
+		fill(area, OURS, TAG, 1);
+		want_eq(vmsplice(fds[1], &range, 1, SPLICE_F_NONBLOCK),
+			OURS * PAGE);
+		shared->started = 1;
+		while (!shared->go)
+			pause_seconds(0.002);
+		close(fds[0]);
+		close(fds[1]);
+		shared->freed = now();
+		mem_unmap(area, OURS * PAGE);
+		_exit(0);
+	}
+	want(wait_for(shared->started || !alive(child), 30));
+	shared->started = 0;
+	return child;
+}
+
+/* How long after memory returned the store went through, in ms. */
+static double wake_once(bool ours, double wait)
+{
+	pid_t holder = 0, child;
+
+	start_keeper();
+	if (ours)
+		holder = start_holder();
+	set_exact_room(0);
+	start_victim();
+	child = start_storing(false);
+	want_waiting(child, wait);
+	if (ours) {
+		shared->go = 1;
+	} else {
+		shared->freed = now();
+		give_memory();
+	}
+	want(wait_for(shared->done, 10));
+	join(child);
+	if (ours)
+		join(holder);
+	want_nobody_killed();
+	end_group();
+	return 1000 * (shared->stored - shared->freed);
+}
+
+static void want_woken(bool ours)
+{
+	double slowest = 0;
+
+	/* At different times after the waiter last looked by itself. */
+	for (int i = 0; i < ROUNDS; i++) {
+		double took = wake_once(ours, 0.5 + 0.23 * i);
+
+		note("went on %.1f ms after memory returned", took);
+		slowest = took > slowest ? took : slowest;
+	}
+	want_le(slowest, AT_ONCE / 2);
+}
+
+TEST(woken_by_ours, "line 24: a waiting store goes on as soon as droppable memory is freed in its cgroup")
+{
+	need_device("wait");
+	want_woken(true);
+}
+
+TEST(woken_by_limit, "line 24: a waiting store goes on as soon as memory.max is raised")
+{
+	need_device("wait");
+	want_woken(false);
+}
+
+/* ---- signals ---- */
+
+/* Before a signal: not about to look by itself within AT_ONCE. */
+#define WAITING 0.2
+
 static void want_dies(int number)
 {
 	pid_t child = start_waiter(false);
 	double began;
 
-	want_waiting(child, 0.5);
+	want_waiting(child, WAITING);
 	began = now();
 	want_ok(kill(child, number));
 	want(wait_for(!alive(child), 10));
 	note("dead after %.0f ms", 1000 * (now() - began));
-	want_le(1000 * (now() - began), 2000);
+	want_le(1000 * (now() - began), AT_ONCE);
 	join_signal(child, number);
 	want_nobody_killed();
 }
@@ -304,20 +560,275 @@ TEST(handled, "line 25: a handled signal is handled at once, and the store waits
 {
 	pid_t child = start_waiter(false);
 
-	want_waiting(child, 0.5);
+	want_waiting(child, WAITING);
 	for (int i = 1; i <= 10; i++) {
 		double began = now();
 
 		want_ok(kill(child, SIGUSR1));
 		want(wait_for(shared->handled >= i || !alive(child), 10));
 		want_eq(shared->handled, i);
-		want_le(1000 * (now() - began), 2000);
+		want_le(1000 * (now() - began), AT_ONCE);
 		want(!shared->done);
 	}
 	want_nobody_killed();
 	give_memory();
 	want(wait_for(shared->done, 10));
 	join(child);
+}
+
+/* ---- the kernel's own accesses ---- */
+
+enum call { READ_PIPE, READ_FILE, RECVMSG, WRITE_PIPE };
+
+#define MOVED (2 * PAGE)
+
+/* A pipe allocates ahead, charged, for any write of more than a page. */
+static size_t moved(enum call call)
+{
+	return call == WRITE_PIPE ? PAGE : MOVED;
+}
+
+static int call_fd[2];
+
+/* With the data to be had, and nothing more to be allocated. */
+static void prepare_call(enum call call)
+{
+	static char data[MOVED];
+
+	fill(data, MOVED / PAGE, TAG, 5);
+	switch (call) {
+	case READ_FILE:
+		call_fd[0] = open("/tmp", O_TMPFILE | O_RDWR, 0600);
+		want_ok(call_fd[0]);
+		want_eq(pwrite(call_fd[0], data, MOVED, 0), MOVED);
+		break;
+	case RECVMSG:
+		want_ok(socketpair(AF_UNIX, SOCK_STREAM, 0, call_fd));
+		want_eq(write(call_fd[1], data, MOVED), MOVED);
+		break;
+	case READ_PIPE:
+	case WRITE_PIPE:
+		want_ok(pipe(call_fd));
+		want_eq(write(call_fd[1], data, MOVED), MOVED);
+		if (call == WRITE_PIPE)
+			want_eq(read(call_fd[0], data, MOVED), MOVED);
+		break;
+	}
+}
+
+static ssize_t do_call(enum call call, char *area)
+{
+	struct iovec range = { area, MOVED };
+	struct msghdr message = { .msg_iov = &range, .msg_iovlen = 1 };
+
+	switch (call) {
+	case RECVMSG:
+		return recvmsg(call_fd[0], &message, 0);
+	case WRITE_PIPE:
+		return write(call_fd[1], area, moved(call));
+	default:
+		return read(call_fd[0], area, MOVED);
+	}
+}
+
+/* A process whose system call finds no memory at all. */
+static pid_t start_calling(enum call call)
+{
+	pid_t child;
+
+	shared->started = 0;
+	shared->done = 0;
+	shared->handled = 0;
+	child = spawn();
+	if (!child) {
+		struct sigaction action = { .sa_handler = handle };
+		char *area;
+
+		want_ok(sigaction(SIGUSR1, &action, NULL));
+		prepare_call(call);
+		settle();
+		area = empty_area(PAGES * PAGE);
+		cgroup_enter(&group);
+		shared->started = 1;
+		shared->result = do_call(call, area);
+		shared->error = errno;
+		shared->done = 1;
+		if (shared->result == (long)moved(call))
+			want_eq(tally(area, MOVED / PAGE, TAG, 5).bad, 0);
+		_exit(0);
+	}
+	want(wait_for(shared->started || !alive(child), 30));
+	want(shared->started);
+	pause_seconds(WAITING / 2);
+	return child;
+}
+
+static void want_interruptible(enum call call)
+{
+	int signals[] = { SIGTERM, SIGKILL, SIGUSR1 };
+	double began;
+	pid_t child;
+
+	fill_group(0);
+	child = start_calling(call);
+	if (shared->done) {
+		want_eq(shared->result, moved(call));
+		join(child);
+		want_nobody_killed();
+		note("it needed no memory (line 42)");
+		return;
+	}
+	for (int i = 0; i < 3; i++) {
+		if (i)
+			child = start_calling(call);
+		want_waiting(child, WAITING / 2);
+		began = now();
+		want_ok(kill(child, signals[i]));
+		if (signals[i] != SIGUSR1) {
+			want(wait_for(!alive(child), 10));
+			note("%s: dead after %.0f ms", strsignal(signals[i]),
+			     1000 * (now() - began));
+		} else {
+			want(wait_for(shared->handled && shared->done, 10));
+			note("%s: handled after %.0f ms, the call gave %ld, %s",
+			     strsignal(signals[i]), 1000 * (now() - began),
+			     shared->result,
+			     shared->result < 0 ? tap_errno(shared->error) :
+						  "a short count");
+			want_le(shared->result, (long)moved(call) - 1);
+			if (shared->result < 0)
+				want(shared->error == EFAULT ||
+				     shared->error == EINTR);
+		}
+		want_le(1000 * (now() - began), AT_ONCE);
+		if (signals[i] == SIGUSR1)
+			join(child);
+		else
+			join_signal(child, signals[i]);
+		want_nobody_killed();
+	}
+	child = start_calling(call);
+	want_waiting(child, WAITING / 2);
+	give_memory();
+	want(wait_for(shared->done, 10));
+	want_eq(shared->result, moved(call));
+	join(child);
+	want_nobody_killed();
+}
+
+TEST(read_pipe, "line 26: read(2) from a pipe with no memory to be had: signals work at once, at worst a short count or EFAULT; goes on when there is memory")
+{
+	want_interruptible(READ_PIPE);
+}
+
+TEST(read_file, "line 26: likewise read(2) from a file")
+{
+	want_interruptible(READ_FILE);
+}
+
+TEST(recvmsg_socket, "line 26: likewise recvmsg(2)")
+{
+	want_interruptible(RECVMSG);
+}
+
+TEST(write_pipe, "line 26: likewise write(2) of absent pages to a pipe")
+{
+	want_interruptible(WRITE_PIPE);
+}
+
+/* ---- one instruction, several pages ---- */
+
+/* Of pages, all in one node of the index. */
+#define WIDE 60UL
+
+static void copy_unaligned(char *area)
+{
+	char *from = area + PAGE - 3, *to = area + WIDE / 2 * PAGE - 5;
+	size_t count = (WIDE / 2 - 2) * PAGE / 8;
+
+	asm volatile("rep movsq"
+		     : "+S"(from), "+D"(to), "+c"(count)
+		     :
+		     : "memory");
+	want_eq(count, 0);
+}
+
+__attribute__((target("avx2"))) static void gather(char *area)
+{
+	for (size_t first = 1; first + 8 * 7 < WIDE; first++) {
+		__m256i at = _mm256_setr_epi32(-4, PAGE * 7 - 2, PAGE * 14 - 1,
+					       PAGE * 21 - 3, PAGE * 28 - 2,
+					       PAGE * 35 - 1, PAGE * 42 - 3,
+					       PAGE * 49 - 2);
+		__m256i got, zero = _mm256_setzero_si256();
+
+		/* Else the pages wouldn't be there to be told apart. */
+		for (size_t i = 0; i < 8; i++)
+			area[(first + i * 7) * PAGE] = 1;
+		got = _mm256_i32gather_epi32((int *)(area + first * PAGE), at,
+					     1);
+		want(_mm256_movemask_epi8(_mm256_cmpgt_epi32(zero, got)) == 0);
+	}
+}
+
+/* Calls touch() where so many pages can be had, and not one more. */
+static void want_progress(size_t room, void (*touch)(char *area))
+{
+	double began;
+	pid_t child;
+
+	start_keeper();
+	set_exact_room(room * PAGE);
+	start_victim();
+	child = spawn();
+	if (!child) {
+		unsigned char there[WIDE];
+		cpu_set_t one;
+		char *area;
+
+		/* On one CPU, so that there is one batch of charges. */
+		CPU_ZERO(&one);
+		CPU_SET(0, &one);
+		want_ok(sched_setaffinity(0, sizeof(one), &one));
+		settle();
+		area = empty_area(WIDE * PAGE);
+		cgroup_enter(&group);
+		memset(area, 1, WIDE * PAGE);
+		shared->started = 1;
+		touch(area);
+		/* Opens nothing: that would be charged. */
+		want_ok(mincore(area, WIDE * PAGE, there));
+		for (size_t i = 0; i < WIDE; i++)
+			shared->had += there[i] & 1;
+		shared->done = 1;
+		cgroup_enter_root();
+		for (size_t i = 0; i < WIDE * PAGE; i++)
+			want_le((unsigned char)area[i], 1);
+		_exit(0);
+	}
+	began = now();
+	want(wait_for(shared->done || !alive(child), 40));
+	join(child);
+	note("room for %zu pages, %zu of them data: %.0f ms", room,
+	     shared->had, 1000 * (now() - began));
+	want_ge(shared->had, 1);
+	want_le(shared->had, room);
+	want_nobody_killed();
+	end_group();
+}
+
+TEST(movs, "line 27: rep movs across page borders at both ends goes on where only a few pages can be had")
+{
+	for (size_t room = 5; room <= 7; room++)
+		want_progress(room, copy_unaligned);
+}
+
+TEST(gathers, "line 27: a gather of elements that lie across page borders goes on where only a few pages can be had")
+{
+	if (!__builtin_cpu_supports("avx2"))
+		skip("this CPU has no AVX2");
+	for (size_t room = 5; room <= 7; room++)
+		want_progress(room, gather);
 }
 
 TEST(no_table, "line 24: a store that needs a page table as well, with no memory to be had: no signal, nobody killed")

@@ -294,8 +294,6 @@ static bool take_out(struct droppable_region *region,
 	xa_lock(&region->folios);
 	if (folio_mapped(folio) || !folio_ref_freeze(folio, refs)) {
 		xa_unlock(&region->folios);
-		if (!folio_mapped(folio))
-			droppable_count(region->file, DROPPABLE_PINNED, 1);
 		put_back(slot);
 		return false;
 	}
@@ -409,7 +407,6 @@ static bool collect(struct droppable_region *region, pgoff_t *index,
 		slot = droppable_slot_of(folio);
 		if (droppable_slot_pinned(folio, 1)) {
 			++*pinned;
-			droppable_count(region->file, DROPPABLE_PINNED, 1);
 			folio_unlock(folio);
 		} else {
 			droppable_lru_del(slot);
@@ -424,19 +421,8 @@ static bool collect(struct droppable_region *region, pgoff_t *index,
 	return false;
 }
 
-/**
- * droppable_drop_range - drop what is resident between two indices
- * @region:	kept alive by the caller's mmap_lock
- * @first:	index
- * @last:	index, included
- * @dropped:	grows by the folios dropped
- * @pinned:	grows by the folios left because somebody holds them
- *
- * Returns -EINTR on a fatal signal.
- */
-int droppable_drop_range(struct droppable_region *region,
-			 pgoff_t first, pgoff_t last,
-			 u64 *dropped, u64 *pinned)
+static int drop_range_once(struct droppable_region *region, pgoff_t first,
+			   pgoff_t last, u64 *dropped, u64 *pinned)
 {
 	bool more;
 
@@ -455,6 +441,41 @@ int droppable_drop_range(struct droppable_region *region,
 		*pinned += nr - gone;	/* pinned between the two looks */
 		cond_resched();
 	} while (more);
+	return 0;
+}
+
+/**
+ * droppable_drop_range - drop what is resident between two indices
+ * @region:	kept alive by the caller's mmap_lock
+ * @first:	index
+ * @last:	index, included
+ * @dropped:	grows by the folios dropped
+ * @pinned:	grows by the folios left because somebody holds them
+ *
+ * A folio that seems pinned may only be being looked up, by another thread's
+ * fault or the reaper.  Neither holds it for long, so it is tried again.
+ *
+ * Returns -EINTR on a fatal signal.
+ */
+int droppable_drop_range(struct droppable_region *region,
+			 pgoff_t first, pgoff_t last,
+			 u64 *dropped, u64 *pinned)
+{
+	int tries = 3;
+	u64 held;
+	int err;
+
+	for (;;) {
+		held = 0;
+		err = drop_range_once(region, first, last, dropped, &held);
+		if (err)
+			return err;
+		if (!held || !--tries)
+			break;
+		schedule_timeout_killable(1);
+	}
+	*pinned += held;
+	droppable_count(region->file, DROPPABLE_PINNED, held);
 	return 0;
 }
 

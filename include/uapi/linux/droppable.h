@@ -14,7 +14,8 @@
  * What mmap() refuses:
  *	EINVAL	MAP_PRIVATE, MAP_LOCKED, MAP_HUGETLB, an offset other than 0
  *		and DROPPABLE_COUNTER_OFFSET
- *	EPERM	PROT_EXEC (and mprotect(PROT_EXEC) later: EACCES)
+ *	EPERM	PROT_EXEC (and mprotect(PROT_EXEC) later: EACCES); PROT_WRITE
+ *		with the counter page
  *	EACCES	a descriptor that was not opened O_RDWR
  */
 #ifndef _UAPI_LINUX_DROPPABLE_H

@@ -172,6 +172,17 @@ static bool range_is_ours(unsigned long start, unsigned long end)
 	return true;
 }
 
+static int drop_part(struct droppable_region *region,
+		     struct vm_area_struct *vma, unsigned long start,
+		     unsigned long end, struct droppable_drop *drop)
+{
+	pgoff_t first = droppable_region_index(region, vma, start);
+	pgoff_t last = droppable_region_index(region, vma, end - 1);
+
+	return droppable_drop_range(region, first, last, &drop->dropped,
+				    &drop->pinned);
+}
+
 static int drop_range(struct file *file, struct droppable_drop *drop)
 {
 	unsigned long start = drop->addr, end = start + drop->len;
@@ -185,10 +196,7 @@ static int drop_range(struct file *file, struct droppable_drop *drop)
 		unsigned long stop = min(end, vma->vm_end);
 
 		if (region)
-			err = droppable_drop_range(region,
-				droppable_region_index(region, vma, start),
-				droppable_region_index(region, vma, stop - 1),
-				&drop->dropped, &drop->pinned);
+			err = drop_part(region, vma, start, stop, drop);
 		start = stop;
 	}
 	return err;
@@ -218,12 +226,8 @@ static int drop_file(struct file *file, struct droppable_drop *drop)
 
 		if (vma->vm_ops == &droppable_vm_ops && vma->vm_file == file &&
 		    region)
-			err = droppable_drop_range(region,
-				droppable_region_index(region, vma,
-						       vma->vm_start),
-				droppable_region_index(region, vma,
-						       vma->vm_end - 1),
-				&drop->dropped, &drop->pinned);
+			err = drop_part(region, vma, vma->vm_start, vma->vm_end,
+					drop);
 		at = vma->vm_end;
 	}
 	return err;

@@ -7,7 +7,6 @@
 
 struct droppable_region;
 struct droppable_slot;
-struct folio;
 
 /* What a drop may do and whom it spares. */
 #define DROPPABLE_DROP_WAIT	(1U << 0)	/* wait for i_mmap_rwsem */
@@ -23,9 +22,7 @@ unsigned long droppable_drop(struct list_head *batch, unsigned int how);
 int droppable_drop_range(struct droppable_region *region,
 			 pgoff_t first, pgoff_t last,
 			 u64 *dropped, u64 *pinned);
-struct folio *droppable_drop_recycle(struct droppable_region *region,
-				     pgoff_t index);
-struct folio *droppable_drop_reuse_zero(struct droppable_region *region,
-					pgoff_t old, pgoff_t index);
+void droppable_drop_put_back(struct droppable_slot *slot);
+bool droppable_drop_take_out(struct droppable_slot *slot);
 
 #endif

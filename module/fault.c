@@ -11,10 +11,10 @@
 #include <linux/mm.h>
 #include <linux/sched/signal.h>
 
-#include "drop.h"
 #include "fault.h"
 #include "file.h"
 #include "reap.h"
+#include "recycle.h"
 #include "region.h"
 #include "slot.h"
 #include "wait.h"
@@ -87,7 +87,7 @@ static struct folio *reuse_zero(struct droppable_region *region, pgoff_t index)
 		/* The instruction that faulted may need it too (line 27). */
 		if (old == ULONG_MAX || droppable_region_spares(region, old))
 			continue;
-		folio = droppable_drop_reuse_zero(region, old, index);
+		folio = droppable_recycle_zero(region, old, index);
 		if (PTR_ERR_OR_ZERO(folio) == -ENOMEM) {
 			WRITE_ONCE(*zero, ULONG_MAX);	/* no zero any more */
 			continue;
@@ -148,7 +148,7 @@ static struct folio *get_new(struct droppable_region *region,
 						  vmf->address & PAGE_MASK, 0,
 						  DROPPABLE_GFP);
 	if (PTR_ERR_OR_ZERO(folio) == -ENOMEM)
-		folio = droppable_drop_recycle(region, index);
+		folio = droppable_recycle_oldest(region, index);
 	return folio;
 }
 

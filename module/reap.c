@@ -177,13 +177,13 @@ static void reap_vma(struct vm_area_struct *vma, unsigned long start,
 		     unsigned long end)
 {
 	struct droppable_region *region = READ_ONCE(vma->vm_private_data);
+	pgoff_t first, last;
 
-	start = max(start, vma->vm_start);
-	end = min(end, vma->vm_end);
-	if (region)
-		droppable_region_reap(region,
-			droppable_region_index(region, vma, start),
-			droppable_region_index(region, vma, end - 1), true);
+	if (!region)
+		return;
+	first = droppable_region_index(region, vma, max(start, vma->vm_start));
+	last = droppable_region_index(region, vma, min(end, vma->vm_end) - 1);
+	droppable_region_reap(region, first, last, true);
 }
 
 static void reap_range(struct mm_struct *mm, unsigned long start,

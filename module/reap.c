@@ -9,11 +9,13 @@
  * maps.  Until then a fault that meets such a folio knows it for dead.
  */
 
+#include <linux/cpu.h>
 #include <linux/ktime.h>
 #include <linux/mm.h>
 #include <linux/mmu_notifier.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
+#include <linux/wait_bit.h>
 #include <linux/workqueue.h>
 
 #include "fault.h"
@@ -74,6 +76,9 @@ struct reaper {
 };
 
 static struct workqueue_struct *queue;
+
+/* Reapers that end() hasn't freed yet. */
+static atomic_t live;
 
 static unsigned long distance(const struct note *a, const struct note *b)
 {
@@ -241,6 +246,8 @@ static void end(struct work_struct *work)
 	cancel_delayed_work_sync(&reaper->work);
 	mmdrop(reaper->mm);
 	kfree(reaper);
+	if (atomic_dec_and_test(&live))
+		wake_up_var(&live);
 }
 
 static struct mmu_notifier *alloc_notifier(struct mm_struct *mm)
@@ -251,6 +258,7 @@ static struct mmu_notifier *alloc_notifier(struct mm_struct *mm)
 			 __GFP_RETRY_MAYFAIL | __GFP_NOWARN);
 	if (!reaper)
 		return ERR_PTR(-ENOMEM);
+	atomic_inc(&live);
 	mmgrab(mm);
 	reaper->mm = mm;
 	reaper->delay = DELAY_MIN;
@@ -345,9 +353,27 @@ int droppable_reap_init(void)
 	return queue ? 0 : -ENOMEM;
 }
 
+static long pass_callbacks(void *unused)
+{
+	mmu_notifier_synchronize();
+	return 0;
+}
+
+/*
+ * mmu_notifier_synchronize() says that no ops are called after it, but waits
+ * for a grace period only, not for the callbacks that follow (all kernels up to
+ * 7.3).  So the reapers are counted.  The last free_notifier() may still have
+ * to return from our code then: a processor's callbacks are called one after
+ * the other, and that function waits for one of its own.
+ */
 void droppable_reap_exit(void)
 {
-	/* Every free_notifier() has queued its work then. */
-	mmu_notifier_synchronize();
+	int cpu;
+
+	wait_var_event(&live, !atomic_read(&live));
+	cpus_read_lock();
+	for_each_online_cpu(cpu)
+		work_on_cpu(cpu, pass_callbacks, NULL);
+	cpus_read_unlock();
 	destroy_workqueue(queue);
 }

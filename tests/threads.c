@@ -17,7 +17,7 @@
 
 #define PAGES 256UL
 #define THREADS 4U
-#define SECONDS 3
+#define SECONDS 2
 
 static char *area;
 static volatile bool stop;

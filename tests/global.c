@@ -4,7 +4,7 @@
  * with swap and without.
  * Contract line 9.
  */
-// vm: --mem 192 --swap 128 --smp 2 --timeout 300
+// vm: --mem 256 --swap 128 --smp 2 --timeout 300
 #define _GNU_SOURCE
 #include <signal.h>
 #include <stdlib.h>

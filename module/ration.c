@@ -33,15 +33,22 @@
 /* ...and beyond this the limit isn't what the reclaim is about. */
 #define MARGIN_FAR	1024UL
 
+/*
+ * A reclaimer that was refused so often in a row and comes again has a need that
+ * these rules don't see: it gets MARGIN_ENOUGH.
+ */
+#define REFUSALS	256U
+
 /* A reclaimer that wasn't heard of for so long has finished its call. */
 #define SESSION_IDLE	(HZ / 2)
 
 /**
- * struct session - one task reclaiming ahead of need in one cgroup
+ * struct session - one task reclaiming in one cgroup
  * @task:	identity only
  * @memcg:	identity only
  * @last:	when it last asked, in jiffies
  * @left:	pages that it may still take
+ * @refused:	how often it got nothing since it last got something
  *
  * A few of them, the least recently used one is taken over; protected by
  * sessions_lock, which nests inside everything.
@@ -51,14 +58,17 @@ struct session {
 	struct mem_cgroup *memcg;
 	unsigned long last;
 	unsigned long left;
+	unsigned int refused;
 };
 
 static struct session sessions[8];
 static DEFINE_SPINLOCK(sessions_lock);
 
 /*
- * Whether a zone of the node has fewer free pages than a watermark.  Small
- * zones are often full without anybody being short.
+ * Whether a zone of the node has fewer free pages than a watermark: WMARK_LOW
+ * for direct reclaim, which begins at min, WMARK_HIGH for kswapd.  Small zones
+ * are often full without anybody being short.  Pages reserved for atomic
+ * allocations are free, but not for everybody; and the counter is approximate.
  */
 static bool node_below(int nid, enum zone_watermarks mark)
 {
@@ -71,16 +81,11 @@ static bool node_below(int nid, enum zone_watermarks mark)
 		if (zone_managed_pages(zone) < pgdat->node_present_pages / 4)
 			continue;
 		if (zone_page_state(zone, NR_FREE_PAGES) <
-		    wmark_pages(zone, mark))
+		    wmark_pages(zone, mark) + MARGIN_ENOUGH +
+		    READ_ONCE(zone->nr_reserved_highatomic))
 			return true;
 	}
 	return false;
-}
-
-/* Direct reclaim begins at the min watermark: below low it is about to. */
-static bool node_short(int nid)
-{
-	return node_below(nid, WMARK_LOW);
 }
 
 #ifdef CONFIG_MEMCG
@@ -121,7 +126,7 @@ static struct session *find_session(struct mem_cgroup *memcg)
 }
 
 static struct session *new_session(struct mem_cgroup *memcg,
-				   unsigned long resident)
+				   unsigned long left)
 {
 	struct session *session, *oldest = sessions;
 
@@ -132,25 +137,29 @@ static struct session *new_session(struct mem_cgroup *memcg,
 			oldest = session;
 	oldest->task = current;
 	oldest->memcg = memcg;
-	oldest->left = max(resident / 3, MARGIN_ENOUGH);
+	oldest->left = left;
+	oldest->refused = 0;
 	return oldest;
 }
 
-static unsigned long session_left(struct mem_cgroup *memcg,
-				  unsigned long resident)
+/* What is left of a session that began with @left; or what insistence gets. */
+static unsigned long session_left(struct mem_cgroup *memcg, unsigned long left)
 {
 	struct session *session;
-	unsigned long left;
 
 	spin_lock(&sessions_lock);
-	session = find_session(memcg) ?: new_session(memcg, resident);
+	session = find_session(memcg) ?: new_session(memcg, left);
 	session->last = jiffies;
+	if (!session->left && ++session->refused == REFUSALS) {
+		session->refused = 0;
+		session->left = MARGIN_ENOUGH;
+	}
 	left = session->left;
 	spin_unlock(&sessions_lock);
 	return left;
 }
 
-/* A task that reclaims for the machine has enough when that isn't short. */
+/* Nothing more for this session, unless it insists. */
 static void session_end(struct mem_cgroup *memcg)
 {
 	struct session *session;
@@ -159,14 +168,8 @@ static void session_end(struct mem_cgroup *memcg)
 	session = find_session(memcg) ?: new_session(memcg, 0);
 	session->last = jiffies;
 	session->left = 0;
+	session->refused = 0;
 	spin_unlock(&sessions_lock);
-}
-
-/* Whether it is a task, reclaiming in a cgroup for whatever reason. */
-static bool needs_ration(struct shrink_control *sc)
-{
-	return sc->memcg && droppable_ration_is_reclaim() &&
-	       !current_is_kswapd();
 }
 
 /**
@@ -189,20 +192,22 @@ unsigned long droppable_ration(struct shrink_control *sc,
 {
 	unsigned long left;
 
-	if (current_is_kswapd())
-		return node_below(sc->nid, WMARK_HIGH) ? resident : 0;
-	if (!needs_ration(sc))
+	if (!sc->memcg || !droppable_ration_is_reclaim())
 		return resident;
-	if (node_short(sc->nid)) {
+	/* The machine's need; who reclaims for it has enough when that ends. */
+	if (current_is_kswapd() ? node_below(sc->nid, WMARK_HIGH) :
+				  node_below(sc->nid, WMARK_LOW)) {
 		session_end(sc->memcg);
 		return resident;
 	}
 	left = margin(sc->memcg, true);
-	if (left < MARGIN_ENOUGH)
+	if (left < MARGIN_ENOUGH && !current_is_kswapd())
 		return resident;
-	if (left < MARGIN_FAR)
-		return 0;
-	return min(resident, session_left(sc->memcg, resident));
+	if (left < MARGIN_FAR || current_is_kswapd())
+		left = session_left(sc->memcg, 0);
+	else
+		left = session_left(sc->memcg, max(resident / 3, MARGIN_ENOUGH));
+	return min(resident, left);
 }
 
 /**
@@ -214,8 +219,7 @@ void droppable_ration_used(struct shrink_control *sc, unsigned long dropped)
 {
 	struct session *session;
 
-	if (!dropped || !needs_ration(sc) ||
-	    margin(sc->memcg, true) < MARGIN_FAR)
+	if (!dropped || !sc->memcg || !droppable_ration_is_reclaim())
 		return;
 	spin_lock(&sessions_lock);
 	session = find_session(sc->memcg);

@@ -310,8 +310,15 @@ void droppable_reap_moved(struct mmu_notifier *notifier,
 struct mmu_notifier *droppable_reap_watch(struct vm_area_struct *vma)
 {
 	struct mmu_notifier *notifier;
+	unsigned int flags;
 
+	/*
+	 * What the core allocates for the mm's first notifier could start the
+	 * OOM killer, on behalf of a fault.  Under PF_MEMALLOC it fails first.
+	 */
+	flags = memalloc_noreclaim_save();
 	notifier = mmu_notifier_get_locked(&ops, vma->vm_mm);
+	memalloc_noreclaim_restore(flags);
 	if (IS_ERR(notifier))
 		return NULL;
 	droppable_reap_moved(notifier, vma);

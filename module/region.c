@@ -141,7 +141,8 @@ void droppable_region_reap(struct droppable_region *region,
 		/* A look without a reference: wrong only for what is going. */
 		if (folio_mapped(folio))
 			continue;
-		folio = droppable_region_lock_folio(region, index);
+		/* Locked: a fault is about to map it, or a drop to free it. */
+		folio = droppable_region_trylock_folio(region, index);
 		if (!folio)
 			continue;
 		if (discarded && !folio_mapped(folio))

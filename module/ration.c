@@ -17,6 +17,8 @@
  *  - Neither: somebody reclaims ahead of need (memory.reclaim).  How much they
  *    want can't be seen from a shrinker.  One such call, with all its retries,
  *    gets a third of what was resident when it began.
+ *
+ * Where these rules say no, whoever goes on asking gets a little all the same.
  */
 
 #include <linux/jiffies.h>

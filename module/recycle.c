@@ -138,7 +138,7 @@ static struct folio *move_in(struct droppable_region *region,
  * has been freed, ERR_PTR(-ENOMEM) if there is none to be had.
  */
 struct folio *droppable_recycle_oldest(struct droppable_region *region,
-				     pgoff_t index)
+				       pgoff_t index)
 {
 	struct droppable_slot *slot = isolate_victim(region);
 	struct folio *folio;
@@ -146,9 +146,9 @@ struct folio *droppable_recycle_oldest(struct droppable_region *region,
 	if (!slot)
 		return ERR_PTR(-ENOMEM);
 	unmap_one(slot, DROPPABLE_DROP_WAIT);
-	trace_droppable_drop(region, slot->index, 1, 1);
 	if (!droppable_drop_take_out(slot))
 		return ERR_PTR(-ENOMEM);
+	trace_droppable_drop(region, slot->index, 1, 1);
 	droppable_count(region->file, DROPPABLE_DROPPED, 1);
 	droppable_file_wake(region->file);
 	clear_highpage(folio_page(slot->folio, 0));
@@ -171,7 +171,7 @@ struct folio *droppable_recycle_oldest(struct droppable_region *region,
  * discarded takes a reaper.  Returns as droppable_recycle_oldest() does.
  */
 struct folio *droppable_recycle_zero(struct droppable_region *region,
-					pgoff_t old, pgoff_t index)
+				     pgoff_t old, pgoff_t index)
 {
 	struct droppable_slot *slot;
 

@@ -40,7 +40,7 @@ static bool revive(struct droppable_region *region, struct folio *folio,
 
 	slot->flags &= ~DROPPABLE_SLOT_HELD;
 	if (held && (pinned || region->reaper) &&
-	    !droppable_reap_noted(region->reaper, address))
+	    !droppable_reap_noted(region->reaper, address, slot->held_at))
 		return true;
 	if (!pinned) {
 		clear_highpage(folio_page(folio, 0));

@@ -6,7 +6,8 @@
  * nothing.  Each mm with a region has one mmu_notifier, which hears of every
  * unmapping before it happens and can do nothing there but take a note; a
  * little later a worker looks, in the ranges noted, for folios that nothing
- * maps.  Until then a fault that meets such a folio knows it for dead.
+ * maps.  Until then a fault that meets such a folio asks the notes whether it
+ * was discarded.
  */
 
 #include <linux/cpu.h>
@@ -31,12 +32,26 @@
 #define DELAY_MAX	500000U
 #define DELAY_PER_WORK	10
 
+/*
+ * What is held can't be freed, and the core itself holds what it unmaps until
+ * the TLB is flushed, which is after it told us.  So the worker looks again,
+ * each time after twice as long: 1.3 s in all.
+ */
+#define LOOKS		6
+
 /* Ranges kept apart; with more, the nearest grow together. */
 #define NOTES	8
 
+/**
+ * struct note - a range of addresses
+ * @start:	first
+ * @end:	behind the last
+ * @time:	of the latest unmapping in it, by the reaper's clock
+ */
 struct note {
 	unsigned long start;
 	unsigned long end;
+	u32 time;
 };
 
 /* Address ranges in which something was unmapped. */
@@ -56,8 +71,11 @@ struct notes {
  *		interest
  * @new:	unmapped and not looked at yet
  * @busy:	being looked at by @work
+ * @clock:	ticks at every start and end of an unmapping
  * @unmapping:	unmappings between their start and end: while there is one,
  *		the notes stay, since what is mapped yet may not be soon
+ * @began:	@clock before the first of those
+ * @looks:	how often @work found held what was discarded, in a row
  * @delay:	until the next look, in microseconds
  * @work:	the look
  * @end:	frees this, where sleeping is allowed
@@ -69,7 +87,10 @@ struct reaper {
 	struct notes ours;
 	struct notes new;
 	struct notes busy;
+	u32 clock;
 	unsigned int unmapping;
+	u32 began;
+	unsigned int looks;
 	unsigned int delay;
 	struct delayed_work work;
 	struct work_struct end;
@@ -79,6 +100,12 @@ static struct workqueue_struct *queue;
 
 /* Reapers that end() hasn't freed yet. */
 static atomic_t live;
+
+/* Notes don't live for half of the clock's range. */
+static bool after(u32 time, u32 other)
+{
+	return (s32)(time - other) > 0;
+}
 
 static unsigned long distance(const struct note *a, const struct note *b)
 {
@@ -100,19 +127,22 @@ static void add_note(struct notes *notes, const struct note *new)
 	}
 	nearest->start = min(nearest->start, new->start);
 	nearest->end = max(nearest->end, new->end);
+	if (after(new->time, nearest->time))
+		nearest->time = new->time;
 }
 
-static bool noted(const struct notes *notes, unsigned long address)
+static bool noted(const struct notes *notes, unsigned long address, u32 since)
 {
 	const struct note *note;
 
 	for (note = notes->note; note < notes->note + notes->nr; note++)
-		if (address >= note->start && address < note->end)
+		if (address >= note->start && address < note->end &&
+		    after(note->time, since))
 			return true;
 	return false;
 }
 
-/* Notes the parts of a range that are ours.  False if there are none. */
+/* Notes the parts of a range that are ours, now.  False if there are none. */
 static bool note_ours(struct reaper *reaper, unsigned long start,
 		      unsigned long end)
 {
@@ -121,9 +151,10 @@ static bool note_ours(struct reaper *reaper, unsigned long start,
 	unsigned int i;
 
 	lockdep_assert_held(&reaper->lock);
+	reaper->clock++;
 	for (i = 0; i < reaper->ours.nr; i++) {
 		struct note part = { max(start, ours[i].start),
-				     min(end, ours[i].end) };
+				     min(end, ours[i].end), reaper->clock };
 
 		if (part.start >= part.end)
 			continue;
@@ -151,7 +182,8 @@ static int range_start(struct mmu_notifier *notifier,
 	if (!is_discard(range))
 		return 0;
 	spin_lock(&reaper->lock);
-	reaper->unmapping++;
+	if (!reaper->unmapping++)
+		reaper->began = reaper->clock;
 	note_ours(reaper, range->start, range->end);
 	spin_unlock(&reaper->lock);
 	return 0;
@@ -171,6 +203,7 @@ static void range_end(struct mmu_notifier *notifier,
 	if (reaper->unmapping)
 		reaper->unmapping--;
 	any = note_ours(reaper, range->start, range->end);
+	reaper->looks = 0;
 	delay = reaper->delay;
 	spin_unlock(&reaper->lock);
 	if (any)
@@ -178,31 +211,51 @@ static void range_end(struct mmu_notifier *notifier,
 				   usecs_to_jiffies(delay));
 }
 
-static void reap_vma(struct vm_area_struct *vma, unsigned long start,
+static bool reap_vma(struct vm_area_struct *vma, unsigned long start,
 		     unsigned long end)
 {
 	struct droppable_region *region = READ_ONCE(vma->vm_private_data);
 	pgoff_t first, last;
 
 	if (!region)
-		return;
+		return true;
 	first = droppable_region_index(region, vma, max(start, vma->vm_start));
 	last = droppable_region_index(region, vma, min(end, vma->vm_end) - 1);
-	droppable_region_reap(region, first, last, true);
+	return droppable_region_reap(region, first, last, true);
 }
 
-static void reap_range(struct mm_struct *mm, unsigned long start,
+/* False if something was held, and stays. */
+static bool reap_range(struct mm_struct *mm, unsigned long start,
 		       unsigned long end)
 {
+	bool all = true;
+
+	mmap_assert_locked(mm);
 	while (start < end) {
 		struct vm_area_struct *vma = find_vma(mm, start);
 
 		if (!vma || vma->vm_start >= end)
-			return;
-		if (vma->vm_ops == &droppable_vm_ops)
-			reap_vma(vma, start, end);
+			break;
+		if (vma->vm_ops == &droppable_vm_ops &&
+		    !reap_vma(vma, start, end))
+			all = false;
 		start = vma->vm_end;
 	}
+	return all;
+}
+
+/* What was held is noted again, unless that has gone on for long. */
+static void note_held(struct reaper *reaper, unsigned long held)
+{
+	unsigned int bit;
+
+	lockdep_assert_held(&reaper->lock);
+	if (!held || ++reaper->looks >= LOOKS)
+		return;
+	for_each_set_bit(bit, &held, NOTES)
+		add_note(&reaper->new, &reaper->busy.note[bit]);
+	queue_delayed_work(queue, &reaper->work,
+			   usecs_to_jiffies(DELAY_MIN << reaper->looks));
 }
 
 static void reap(struct work_struct *work)
@@ -211,6 +264,7 @@ static void reap(struct work_struct *work)
 					     struct reaper, work);
 	struct mm_struct *mm = reaper->mm;
 	ktime_t start = ktime_get();
+	unsigned long held = 0;
 	unsigned int i;
 	s64 took;
 
@@ -225,12 +279,14 @@ static void reap(struct work_struct *work)
 
 	mmap_read_lock(mm);
 	for (i = 0; i < reaper->busy.nr; i++)
-		reap_range(mm, reaper->busy.note[i].start,
-			   reaper->busy.note[i].end);
+		if (!reap_range(mm, reaper->busy.note[i].start,
+				reaper->busy.note[i].end))
+			__set_bit(i, &held);
 	mmap_read_unlock(mm);
 
 	took = ktime_us_delta(ktime_get(), start);
 	spin_lock(&reaper->lock);
+	note_held(reaper, held);
 	reaper->busy.nr = 0;
 	reaper->delay = clamp_t(s64, took * DELAY_PER_WORK, DELAY_MIN,
 				DELAY_MAX);
@@ -281,23 +337,38 @@ static const struct mmu_notifier_ops ops = {
 	.free_notifier = free_notifier,
 };
 
+static void watch(struct reaper *reaper, struct vm_area_struct *vma)
+{
+	struct note note = { vma->vm_start, vma->vm_end };
+
+	spin_lock(&reaper->lock);
+	add_note(&reaper->ours, &note);
+	spin_unlock(&reaper->lock);
+}
+
 /**
  * droppable_reap_moved - hear of a VMA at its new place too
  * @notifier:	from droppable_reap_watch(), or NULL
- * @vma:	of ours
+ * @vma:	of ours, new beside the old one; mmap_lock held for writing
+ *
+ * What is noted at the old place is looked at while that is still there.
  */
 void droppable_reap_moved(struct mmu_notifier *notifier,
 			  struct vm_area_struct *vma)
 {
-	struct note note = { vma->vm_start, vma->vm_end };
 	struct reaper *reaper;
+	struct notes notes;
+	unsigned int i;
 
 	if (!notifier)
 		return;
 	reaper = container_of(notifier, struct reaper, notifier);
 	spin_lock(&reaper->lock);
-	add_note(&reaper->ours, &note);
+	notes = reaper->new;
 	spin_unlock(&reaper->lock);
+	for (i = 0; i < notes.nr; i++)
+		reap_range(vma->vm_mm, notes.note[i].start, notes.note[i].end);
+	watch(reaper, vma);
 }
 
 /**
@@ -321,7 +392,7 @@ struct mmu_notifier *droppable_reap_watch(struct vm_area_struct *vma)
 	memalloc_noreclaim_restore(flags);
 	if (IS_ERR(notifier))
 		return NULL;
-	droppable_reap_moved(notifier, vma);
+	watch(container_of(notifier, struct reaper, notifier), vma);
 	return notifier;
 }
 
@@ -336,11 +407,36 @@ void droppable_reap_unwatch(struct mmu_notifier *notifier)
 }
 
 /**
- * droppable_reap_noted - whether a page was discarded a moment ago
+ * droppable_reap_clock - the time, to ask droppable_reap_noted() with
+ * @notifier:	from droppable_reap_watch(), or NULL
+ *
+ * An unmapping that is under way counts as one that is to come.
+ */
+u32 droppable_reap_clock(struct mmu_notifier *notifier)
+{
+	struct reaper *reaper;
+	u32 time;
+
+	if (!notifier)
+		return 0;
+	reaper = container_of(notifier, struct reaper, notifier);
+	spin_lock(&reaper->lock);
+	time = reaper->unmapping ? reaper->began : reaper->clock;
+	spin_unlock(&reaper->lock);
+	return time;
+}
+
+/**
+ * droppable_reap_noted - whether a page was discarded
  * @notifier:	from droppable_reap_watch(), or NULL
  * @address:	of the page
+ * @since:	by droppable_reap_clock(); the folio has not been mapped since
+ *
+ * Of what was noted and looked at already this knows nothing: there
+ * DROPPABLE_SLOT_HELD is gone.
  */
-bool droppable_reap_noted(struct mmu_notifier *notifier, unsigned long address)
+bool droppable_reap_noted(struct mmu_notifier *notifier, unsigned long address,
+			  u32 since)
 {
 	struct reaper *reaper;
 	bool yes;
@@ -349,7 +445,8 @@ bool droppable_reap_noted(struct mmu_notifier *notifier, unsigned long address)
 		return false;
 	reaper = container_of(notifier, struct reaper, notifier);
 	spin_lock(&reaper->lock);
-	yes = noted(&reaper->new, address) || noted(&reaper->busy, address);
+	yes = noted(&reaper->new, address, since) ||
+	      noted(&reaper->busy, address, since);
 	spin_unlock(&reaper->lock);
 	return yes;
 }

@@ -14,7 +14,8 @@ struct mmu_notifier *droppable_reap_watch(struct vm_area_struct *vma);
 void droppable_reap_moved(struct mmu_notifier *notifier,
 			  struct vm_area_struct *vma);
 void droppable_reap_unwatch(struct mmu_notifier *notifier);
-bool droppable_reap_noted(struct mmu_notifier *notifier,
-			  unsigned long address);
+u32 droppable_reap_clock(struct mmu_notifier *notifier);
+bool droppable_reap_noted(struct mmu_notifier *notifier, unsigned long address,
+			  u32 since);
 
 #endif

@@ -122,6 +122,21 @@ int droppable_region_moved(struct vm_area_struct *vma)
 	return 0;
 }
 
+/* False if somebody holds it, so that it stays. */
+static bool reap_folio(struct folio *folio, bool discarded)
+{
+	if (folio_mapped(folio)) {
+		folio_unlock(folio);
+		return true;
+	}
+	if (discarded)
+		droppable_slot_of(folio)->flags &= ~DROPPABLE_SLOT_HELD;
+	if (droppable_region_remove_if_unused(folio))
+		return true;
+	folio_unlock(folio);
+	return false;
+}
+
 /**
  * droppable_region_reap - free what nothing maps or holds any more
  * @region:	kept alive by the caller's mmap_lock
@@ -129,28 +144,34 @@ int droppable_region_moved(struct vm_area_struct *vma)
  * @last:	index, included
  * @discarded:	by its owner, so that what a drop unmapped and found held is
  *		not to come back either
+ *
+ * Waits for folio locks: a drop that is just now finding a folio held must not
+ * make it come back after this.  False if something that nothing maps is held.
  */
-void droppable_region_reap(struct droppable_region *region,
+bool droppable_region_reap(struct droppable_region *region,
 			   pgoff_t first, pgoff_t last, bool discarded)
 {
 	struct folio *folio;
 	unsigned long index;
+	bool all = true;
 
 	xa_for_each_range(&region->folios, index, folio, first, last) {
 		cond_resched();
-		/* A look without a reference: wrong only for what is going. */
+		/*
+		 * A look without lock and reference.  Wrong only for what is
+		 * going, or what a discard that is still under way is about to
+		 * unmap, which stays noted.
+		 */
 		if (folio_mapped(folio))
 			continue;
-		/* Locked: a fault is about to map it, or a drop to free it. */
-		folio = droppable_region_trylock_folio(region, index);
+		folio = droppable_region_lock_folio(region, index);
 		if (!folio)
 			continue;
-		if (discarded && !folio_mapped(folio))
-			droppable_slot_of(folio)->flags &= ~DROPPABLE_SLOT_HELD;
-		if (!droppable_region_remove_if_unused(folio))
-			folio_unlock(folio);
+		if (!reap_folio(folio, discarded))
+			all = false;
 		folio_put(folio);
 	}
+	return all;
 }
 
 static void region_remove_all(struct droppable_region *region)

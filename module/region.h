@@ -124,7 +124,7 @@ int droppable_region_insert(struct droppable_region *region,
 			    unsigned int flags, gfp_t gfp);
 bool droppable_region_spares(struct droppable_region *region, pgoff_t index);
 void droppable_region_removed(struct droppable_slot *slot);
-void droppable_region_reap(struct droppable_region *region,
+bool droppable_region_reap(struct droppable_region *region,
 			   pgoff_t first, pgoff_t last, bool discarded);
 void droppable_region_remove(struct folio *folio);
 bool droppable_region_remove_if_unused(struct folio *folio);

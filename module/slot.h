@@ -21,6 +21,7 @@ struct address_space;
  * @folio:	the folio, whose ->private points back (invariant)
  * @index:	its place in region->folios (invariant)
  * @flags:	DROPPABLE_SLOT_*
+ * @held_at:	by droppable_reap_clock(), from before DROPPABLE_SLOT_HELD
  *
  * Born and freed with the folio's place in region->folios.  Everything in it
  * is protected by the folio lock; the list_lru's callback may look at a slot
@@ -35,6 +36,7 @@ struct droppable_slot {
 	struct folio *folio;
 	pgoff_t index;
 	unsigned int flags;
+	u32 held_at;
 };
 
 int droppable_slot_init(void);

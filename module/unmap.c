@@ -13,6 +13,7 @@
 #include "drop.h"
 #include "file.h"
 #include "ptes.h"
+#include "reap.h"
 #include "region.h"
 #include "slot.h"
 #include "unmap.h"
@@ -184,6 +185,7 @@ static unsigned long unmap_run(struct run *run, unsigned int how)
 static unsigned long unmap_runs(struct droppable_group *group, unsigned int how)
 {
 	struct run run = { .group = group };
+	u32 now = droppable_reap_clock(group->region->reaper);
 	struct droppable_slot *slot;
 	unsigned long unmapped = 0;
 
@@ -199,8 +201,10 @@ static unsigned long unmap_runs(struct droppable_group *group, unsigned int how)
 		 * Set before it is unmapped: what was unmapped earlier was
 		 * discarded by its owner and must not come back.
 		 */
-		if (folio_mapped(slot->folio))
+		if (folio_mapped(slot->folio)) {
 			slot->flags |= DROPPABLE_SLOT_HELD;
+			slot->held_at = now;
+		}
 	}
 	return unmapped + unmap_run(&run, how);
 }

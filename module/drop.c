@@ -22,6 +22,15 @@
 #include "trace.h"
 #include "unmap.h"
 
+/*
+ * Drops between their first isolated slot and their end, and who waits for
+ * there to be none.
+ */
+static atomic_t under_way;
+static DECLARE_WAIT_QUEUE_HEAD(settled);
+
+#define SETTLE	(HZ / 50)
+
 /**
  * droppable_drop_put_back - put an isolated slot back on its list
  * @slot:	its folio is unlocked here; mapped or not, the content is the
@@ -64,13 +73,15 @@ bool droppable_drop_take_out(struct droppable_slot *slot)
 	return true;
 }
 
-static unsigned long drop_group(struct droppable_group *group, unsigned int how)
+static unsigned long drop_group(struct droppable_group *group,
+				unsigned int how, bool *busy)
 {
 	struct droppable_region *region = group->region;
 	struct droppable_slot *slot, *next;
 	unsigned long dropped = 0;
 
-	droppable_unmap(group, how);
+	if (!droppable_unmap(group, how) && busy)
+		*busy = true;
 	list_for_each_entry_safe(slot, next, &group->slots, lru) {
 		list_del_init(&slot->lru);
 		if (!droppable_drop_take_out(slot))
@@ -97,6 +108,8 @@ static unsigned long drop_group(struct droppable_group *group, unsigned int how)
 void droppable_drop_isolated(struct droppable_slot *slot,
 			     struct list_head *batch)
 {
+	if (list_empty(batch))
+		atomic_inc(&under_way);
 	/* The folio's lock keeps the region: freeing it has to get past. */
 	atomic_inc(&slot->region->drops);
 	list_add_tail(&slot->lru, batch);
@@ -106,21 +119,52 @@ void droppable_drop_isolated(struct droppable_slot *slot,
  * droppable_drop - drop a batch of isolated slots
  * @batch:	empty afterwards
  * @how:	DROPPABLE_DROP_*; in reclaim without DROPPABLE_DROP_WAIT
+ * @busy:	set to true if folios stay because a lock couldn't be had; or NULL
  *
  * Returns how many folios left the store.  The others are back on the
  * list_lru, at the young end.  All are unlocked.
  */
-unsigned long droppable_drop(struct list_head *batch, unsigned int how)
+unsigned long droppable_drop(struct list_head *batch, unsigned int how,
+			     bool *busy)
 {
 	unsigned long dropped = 0;
 
-	while (!list_empty(batch)) {
+	if (list_empty(batch))
+		return 0;
+	do {
 		struct droppable_group group;
 
 		droppable_unmap_cut(batch, &group);
-		dropped += drop_group(&group, how);
-	}
+		dropped += drop_group(&group, how, busy);
+	} while (!list_empty(batch));
+	/* Full barrier: a waiter that this doesn't see sees the new value. */
+	if (atomic_dec_and_test(&under_way) && waitqueue_active(&settled))
+		wake_up(&settled);
 	return dropped;
+}
+
+/**
+ * droppable_drop_under_way - whether somebody has isolated what may be free soon
+ */
+bool droppable_drop_under_way(void)
+{
+	return atomic_read(&under_way);
+}
+
+/**
+ * droppable_drop_settle - let the drops under way come to their end
+ *
+ * For who found nothing to drop where an OOM killer may be next: what others
+ * have isolated and will free in a moment must not cost a process its life.  The
+ * core throttles its reclaimers for that too.  Waits for 20 ms at most, whatever
+ * locks the caller holds, and not after a fatal signal.
+ */
+void droppable_drop_settle(void)
+{
+	/* One tick at least: a lock's owner that is no drop wakes nobody. */
+	if (!schedule_timeout_killable(1))
+		wait_event_killable_timeout(settled, !droppable_drop_under_way(),
+					    SETTLE);
 }
 
 /*
@@ -173,7 +217,7 @@ static int drop_range_once(struct droppable_region *region, pgoff_t first,
 		more = collect(region, &first, last, &batch, pinned);
 		list_for_each_entry(slot, &batch, lru)
 			nr++;
-		gone = droppable_drop(&batch, DROPPABLE_DROP_WAIT);
+		gone = droppable_drop(&batch, DROPPABLE_DROP_WAIT, NULL);
 		*dropped += gone;
 		*pinned += nr - gone;	/* pinned between the two looks */
 		cond_resched();

@@ -18,7 +18,10 @@ struct droppable_slot;
 
 void droppable_drop_isolated(struct droppable_slot *slot,
 			     struct list_head *batch);
-unsigned long droppable_drop(struct list_head *batch, unsigned int how);
+unsigned long droppable_drop(struct list_head *batch, unsigned int how,
+			     bool *busy);
+bool droppable_drop_under_way(void);
+void droppable_drop_settle(void);
 int droppable_drop_range(struct droppable_region *region,
 			 pgoff_t first, pgoff_t last,
 			 u64 *dropped, u64 *pinned);

@@ -34,6 +34,8 @@
 #define MARGIN_ENOUGH	128UL
 /* ...and beyond this the limit isn't what the reclaim is about. */
 #define MARGIN_FAR	1024UL
+/* Less than what a reclaim that had any success leaves. */
+#define MARGIN_NONE	8UL
 
 /*
  * A reclaimer that was refused so often in a row and comes again has a need that
@@ -49,8 +51,10 @@
  * @task:	identity only
  * @memcg:	identity only
  * @last:	when it last asked, in jiffies
- * @left:	pages that it may still take
+ * @left:	pages that it may still take, or LEFT_OPEN
  * @refused:	how often it got nothing since it last got something
+ * @vain:	pages looked at since it last dropped one, or the limit was
+ *		further than MARGIN_NONE
  *
  * A few of them, the least recently used one is taken over; protected by
  * sessions_lock, which nests inside everything.
@@ -61,9 +65,13 @@ struct session {
 	unsigned long last;
 	unsigned long left;
 	unsigned int refused;
+	unsigned long vain;
 };
 
-static struct session sessions[8];
+/* Not asked for yet. */
+#define LEFT_OPEN	ULONG_MAX
+
+static struct session sessions[32];
 static DEFINE_SPINLOCK(sessions_lock);
 
 /*
@@ -127,21 +135,25 @@ static struct session *find_session(struct mem_cgroup *memcg)
 	return NULL;
 }
 
-static struct session *new_session(struct mem_cgroup *memcg,
-				   unsigned long left)
+static struct session *get_session(struct mem_cgroup *memcg)
 {
-	struct session *session, *oldest = sessions;
+	struct session *session = find_session(memcg), *oldest = sessions;
 
-	lockdep_assert_held(&sessions_lock);
+	if (session)
+		goto found;
 	for (session = sessions; session < sessions + ARRAY_SIZE(sessions);
 	     session++)
 		if (time_before(session->last, oldest->last))
 			oldest = session;
-	oldest->task = current;
-	oldest->memcg = memcg;
-	oldest->left = left;
-	oldest->refused = 0;
-	return oldest;
+	session = oldest;
+	session->task = current;
+	session->memcg = memcg;
+	session->left = LEFT_OPEN;
+	session->refused = 0;
+	session->vain = 0;
+found:
+	session->last = jiffies;
+	return session;
 }
 
 /* What is left of a session that began with @left; or what insistence gets. */
@@ -150,8 +162,9 @@ static unsigned long session_left(struct mem_cgroup *memcg, unsigned long left)
 	struct session *session;
 
 	spin_lock(&sessions_lock);
-	session = find_session(memcg) ?: new_session(memcg, left);
-	session->last = jiffies;
+	session = get_session(memcg);
+	if (session->left == LEFT_OPEN)
+		session->left = left;
 	if (!session->left && ++session->refused == REFUSALS) {
 		session->refused = 0;
 		session->left = MARGIN_ENOUGH;
@@ -167,8 +180,7 @@ static void session_end(struct mem_cgroup *memcg)
 	struct session *session;
 
 	spin_lock(&sessions_lock);
-	session = find_session(memcg) ?: new_session(memcg, 0);
-	session->last = jiffies;
+	session = get_session(memcg);
 	session->left = 0;
 	session->refused = 0;
 	spin_unlock(&sessions_lock);
@@ -212,23 +224,60 @@ unsigned long droppable_ration(struct shrink_control *sc,
 	return min(resident, left);
 }
 
+/* Somebody at a cgroup's limit, where its OOM killer comes after reclaim. */
+static bool in_cgroup(struct shrink_control *sc)
+{
+	return sc->memcg && droppable_ration_is_reclaim() &&
+	       !current_is_kswapd();
+}
+
 /**
- * droppable_ration_used - a reclaim took some
+ * droppable_ration_desperate - whether a cgroup's OOM killer may come next
  * @sc:		what the shrinker was asked
- * @dropped:	pages
+ * @resident:	pages that it could take
+ *
+ * All of them were looked at twice in vain, because they are touched all the
+ * time or somebody has them locked, and nobody else freed anything.  A cgroup's
+ * OOM killer, unlike the global one, doesn't ask us before it strikes.
  */
-void droppable_ration_used(struct shrink_control *sc, unsigned long dropped)
+bool droppable_ration_desperate(struct shrink_control *sc,
+				unsigned long resident)
 {
 	struct session *session;
+	bool yes = false;
 
-	if (!dropped || !sc->memcg || !droppable_ration_is_reclaim())
-		return;
+	if (!in_cgroup(sc))
+		return false;
 	spin_lock(&sessions_lock);
 	session = find_session(sc->memcg);
 	if (session) {
-		session->last = jiffies;
-		session->left -= min(session->left, dropped);
+		if (margin(sc->memcg, false) >= MARGIN_NONE)
+			session->vain = 0;
+		yes = session->vain > 2 * resident;
 	}
+	spin_unlock(&sessions_lock);
+	return yes;
+}
+
+/**
+ * droppable_ration_used - what came of a scan
+ * @sc:		what the shrinker was asked
+ * @looked:	pages looked at
+ * @dropped:	pages dropped
+ */
+void droppable_ration_used(struct shrink_control *sc, unsigned long looked,
+			   unsigned long dropped)
+{
+	struct session *session;
+
+	if (!in_cgroup(sc))
+		return;
+	spin_lock(&sessions_lock);
+	session = get_session(sc->memcg);
+	if (session->left != LEFT_OPEN)
+		session->left -= min(session->left, dropped);
+	/* A list that others have emptied for a moment counts too. */
+	session->vain = dropped ? 0 : session->vain + max(looked, 1UL);
 	spin_unlock(&sessions_lock);
 }
 

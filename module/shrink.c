@@ -55,22 +55,40 @@ void droppable_lru_del(struct droppable_slot *slot)
 	list_lru_del_obj(&lru, &slot->lru);
 }
 
+/**
+ * struct walk - what a walk along the list gathers
+ * @batch:	isolated slots
+ * @looked:	slots looked at
+ * @busy:	some of them were locked
+ */
+struct walk {
+	struct list_head batch;
+	unsigned long looked;
+	bool busy;
+};
+
+#define WALK(name) struct walk name = { .batch = LIST_HEAD_INIT(name.batch) }
+
 static enum lru_status isolate(struct list_head *item,
-			       struct list_lru_one *list, void *batch)
+			       struct list_lru_one *list, void *arg)
 {
 	struct droppable_slot *slot;
+	struct walk *walk = arg;
 
 	slot = container_of(item, struct droppable_slot, lru);
 	/* A slot on the list has its folio's store reference: no get needed. */
-	if (!folio_trylock(slot->folio))
+	walk->looked++;
+	if (!folio_trylock(slot->folio)) {
+		walk->busy = true;
 		return LRU_SKIP;
+	}
 	if (droppable_slot_pinned(slot->folio, 0)) {
 		droppable_count(slot->region->file, DROPPABLE_PINNED, 1);
 		folio_unlock(slot->folio);
 		return LRU_ROTATE;
 	}
 	list_lru_isolate(list, item);
-	droppable_drop_isolated(slot, batch);
+	droppable_drop_isolated(slot, &walk->batch);
 	return LRU_REMOVED;
 }
 
@@ -83,35 +101,54 @@ static unsigned long count_objects(struct shrinker *s,
 {
 	unsigned long resident = list_lru_shrink_count(&lru, sc);
 
-	return resident ? droppable_ration(sc, resident) : SHRINK_EMPTY;
+	if (resident)
+		return droppable_ration(sc, resident);
+	/* What others have isolated may be free in a moment, or back. */
+	return droppable_drop_under_way() ? 1 : SHRINK_EMPTY;
+}
+
+/* Up to sc->nr_to_scan from the old end; touched or not, if desperate. */
+static unsigned long shrink(struct shrink_control *sc, bool desperate)
+{
+	bool spare = droppable_ration_is_reclaim() && !desperate;
+	unsigned long dropped;
+	WALK(walk);
+
+	list_lru_shrink_walk(&lru, sc, isolate, &walk);
+	dropped = droppable_drop(&walk.batch, spare ? DROPPABLE_DROP_OLD : 0,
+				 &walk.busy);
+	droppable_ration_used(sc, walk.looked, dropped);
+	if (!dropped && desperate &&
+	    (walk.busy || droppable_drop_under_way()))
+		droppable_drop_settle();
+	mm_account_reclaimed_pages(dropped);
+	return dropped;
 }
 
 static unsigned long scan_objects(struct shrinker *s,
 				  struct shrink_control *sc)
 {
-	unsigned long ration, dropped;
-	LIST_HEAD(batch);
+	unsigned long resident = list_lru_shrink_count(&lru, sc);
+	bool desperate = droppable_ration_desperate(sc, resident);
+	unsigned long ration = resident ? droppable_ration(sc, resident) : 0;
+	unsigned long dropped;
 
-	ration = droppable_ration(sc, list_lru_shrink_count(&lru, sc));
-	if (!ration)
-		return SHRINK_STOP;
 	sc->nr_to_scan = min3(sc->nr_to_scan, ration,
 			      (unsigned long)DROPPABLE_DROP_BATCH);
 	sc->nr_scanned = sc->nr_to_scan;
-	list_lru_shrink_walk(&lru, sc, isolate, &batch);
-	dropped = droppable_drop(&batch, droppable_ration_is_reclaim() ?
-				 DROPPABLE_DROP_OLD : 0);
-	droppable_ration_used(sc, dropped);
-	mm_account_reclaimed_pages(dropped);
-	return dropped;
+	if (resident && !ration)
+		return SHRINK_STOP;
+	dropped = shrink(sc, desperate);
+	/* A list that is empty for the moment isn't worth another call. */
+	return resident ? dropped : SHRINK_STOP;
 }
 
 static unsigned long drop_from_node(int nid, unsigned long nr)
 {
-	LIST_HEAD(batch);
+	WALK(walk);
 
-	list_lru_walk_node(&lru, nid, isolate, &batch, &nr);
-	return droppable_drop(&batch, 0);
+	list_lru_walk_node(&lru, nid, isolate, &walk, &nr);
+	return droppable_drop(&walk.batch, 0, NULL);
 }
 
 /**
@@ -142,8 +179,8 @@ unsigned long droppable_shrink_all(void)
 
 /*
  * Called before the global OOM killer picks a victim; it doesn't if we have
- * freed something (line 9).  A cgroup's OOM killer has no such call, and needs
- * none: its reclaim has gone through our list at every priority by then.
+ * freed something (line 9).  A cgroup's OOM killer has no such call; for that
+ * see droppable_ration_desperate().
  */
 static int oom_notify(struct notifier_block *nb, unsigned long unused,
 		      void *freed)
@@ -151,6 +188,8 @@ static int oom_notify(struct notifier_block *nb, unsigned long unused,
 	unsigned long dropped = 0;
 	int nid;
 
+	if (droppable_drop_under_way())
+		droppable_drop_settle();
 	for_each_node_state(nid, N_MEMORY) {
 		unsigned long nr;
 

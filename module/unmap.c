@@ -215,7 +215,8 @@ static unsigned long unmap_runs(struct droppable_group *group, unsigned int how)
  * @how:	DROPPABLE_DROP_*
  *
  * i_mmap_rwsem keeps the VMAs and their page tables where they are.  If it
- * can't be had, the folios stay mapped and so stay resident.
+ * can't be had without waiting, and waiting wasn't allowed, the folios stay
+ * mapped and so stay resident: false.
  *
  * PF_MEMALLOC tells the reaper that this unmapping is ours.  It lets the
  * unmapping itself, which allocates only to go faster, use reserves, as it does
@@ -225,7 +226,7 @@ static unsigned long unmap_runs(struct droppable_group *group, unsigned int how)
  * store: whoever finds one unmapped has to wait for that lock before reading
  * zero, and so sees the counter grown (line 40).
  */
-void droppable_unmap(struct droppable_group *group, unsigned int how)
+bool droppable_unmap(struct droppable_group *group, unsigned int how)
 {
 	unsigned long unmapped;
 	unsigned int flags;
@@ -233,7 +234,7 @@ void droppable_unmap(struct droppable_group *group, unsigned int how)
 	if (how & DROPPABLE_DROP_WAIT)
 		i_mmap_lock_read(group_mapping(group));
 	else if (!i_mmap_trylock_read(group_mapping(group)))
-		return;
+		return false;
 	find_vmas(group);
 	flags = memalloc_noreclaim_save();
 	unmapped = unmap_runs(group, how);
@@ -241,6 +242,7 @@ void droppable_unmap(struct droppable_group *group, unsigned int how)
 	if (!(how & DROPPABLE_DROP_ZERO))
 		droppable_file_bump(group->region->file, unmapped);
 	i_mmap_unlock_read(group_mapping(group));
+	return true;
 }
 
 /**

@@ -36,6 +36,6 @@ struct droppable_group {
 
 void droppable_unmap_cut(struct list_head *batch,
 			 struct droppable_group *group);
-void droppable_unmap(struct droppable_group *group, unsigned int how);
+bool droppable_unmap(struct droppable_group *group, unsigned int how);
 
 #endif

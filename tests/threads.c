@@ -331,6 +331,59 @@ TEST(under_pressure, "line 37: faults, drops, MADV_DONTNEED, mprotect and fork a
 	want_eq(cgroup_event(&group, "oom_kill"), 0);
 }
 
+/* Isolates all there is, again and again. */
+static void *refill_body(void *unused)
+{
+	unsigned int generation = 0;
+
+	(void)unused;
+	while (!stop) {
+		fill(area, PAGES, 0x7124, ++generation);
+		mem_drop(area, PAGES * PAGE);
+	}
+	return NULL;
+}
+
+/* Needs memory that only the area has. */
+static void *charge_body(void *unused)
+{
+	size_t length = PAGES / 16 * PAGE;
+
+	(void)unused;
+	while (!stop) {
+		char *anonymous = anon_map(length);
+
+		for (size_t at = 0; at < length; at += PAGE)
+			anonymous[at] = 1;
+		want_ok(munmap(anonymous, length));
+	}
+	return NULL;
+}
+
+TEST(charges_against_drops, "line 10: one thread's drops keep all pages locked while another needs their memory: nobody is killed")
+{
+	struct cgroup group = cgroup_new(CGROUP_MAX);
+	pid_t child = spawn();
+
+	if (!child) {
+		pthread_t timer, dropper;
+
+		area = mem_map(PAGES * PAGE);
+		cgroup_enter(&group);
+		fill(area, PAGES, 0x7124, 1);
+		memset(anon_map(PAGES / 16 * PAGE), 1, PAGES / 16 * PAGE);
+		cgroup_set(&group, "memory.max",
+			   cgroup_get(&group, "memory.current"));
+		want_eq(pthread_create(&timer, NULL, time_body, NULL), 0);
+		want_eq(pthread_create(&dropper, NULL, refill_body, NULL), 0);
+		in_threads(charge_body);
+		pthread_join(dropper, NULL);
+		_exit(0);
+	}
+	join(child);
+	want_eq(cgroup_event(&group, "oom_kill"), 0);
+}
+
 static void *map_body(void *argument)
 {
 	unsigned int id = (unsigned int)(uintptr_t)argument;

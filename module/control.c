@@ -29,6 +29,7 @@ static DEVICE_ATTR_RO(name)
 
 EVENT_ATTR(faults, DROPPABLE_FAULTS);
 EVENT_ATTR(dropped, DROPPABLE_DROPPED);
+EVENT_ATTR(refaulted, DROPPABLE_REFAULTED);
 EVENT_ATTR(recycled, DROPPABLE_RECYCLED);
 EVENT_ATTR(waits, DROPPABLE_WAITS);
 EVENT_ATTR(pinned, DROPPABLE_PINNED);
@@ -53,6 +54,7 @@ static struct attribute *attrs[] = {
 	&dev_attr_resident.attr,
 	&dev_attr_faults.attr,
 	&dev_attr_dropped.attr,
+	&dev_attr_refaulted.attr,
 	&dev_attr_recycled.attr,
 	&dev_attr_waits.attr,
 	&dev_attr_pinned.attr,

@@ -321,9 +321,11 @@ static void droppable_show_fdinfo(struct seq_file *m, struct file *file)
 		   droppable_file_resident(df),
 		   atomic_long_read(&events[DROPPABLE_FAULTS]),
 		   atomic_long_read(&events[DROPPABLE_DROPPED]));
-	seq_printf(m, "recycled:\t%lu\nwaits:\t%lu\npinned:\t%lu\n",
+	seq_printf(m, "refaulted:\t%lu\nrecycled:\t%lu\nwaits:\t%lu\n",
+		   atomic_long_read(&events[DROPPABLE_REFAULTED]),
 		   atomic_long_read(&events[DROPPABLE_RECYCLED]),
-		   atomic_long_read(&events[DROPPABLE_WAITS]),
+		   atomic_long_read(&events[DROPPABLE_WAITS]));
+	seq_printf(m, "pinned:\t%lu\n",
 		   atomic_long_read(&events[DROPPABLE_PINNED]));
 }
 

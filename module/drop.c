@@ -16,6 +16,7 @@
 
 #include "drop.h"
 #include "file.h"
+#include "refault.h"
 #include "region.h"
 #include "shrink.h"
 #include "slot.h"
@@ -86,6 +87,7 @@ static unsigned long drop_group(struct droppable_group *group,
 		list_del_init(&slot->lru);
 		if (!droppable_drop_take_out(slot))
 			continue;
+		droppable_refault_dropped(region, slot->index);
 		droppable_slot_free(slot, 0);
 		dropped++;
 	}

@@ -10,6 +10,7 @@
 #include "drop.h"
 #include "file.h"
 #include "recycle.h"
+#include "refault.h"
 #include "region.h"
 #include "shrink.h"
 #include "slot.h"
@@ -148,6 +149,7 @@ struct folio *droppable_recycle_oldest(struct droppable_region *region,
 	unmap_one(slot, DROPPABLE_DROP_WAIT);
 	if (!droppable_drop_take_out(slot))
 		return ERR_PTR(-ENOMEM);
+	droppable_refault_dropped(region, slot->index);
 	trace_droppable_drop(region, slot->index, 1, 1);
 	droppable_count(region->file, DROPPABLE_DROPPED, 1);
 	droppable_file_wake(region->file);

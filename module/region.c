@@ -9,6 +9,7 @@
 #include "fault.h"
 #include "file.h"
 #include "reap.h"
+#include "refault.h"
 #include "region.h"
 #include "shrink.h"
 #include "slot.h"
@@ -40,6 +41,7 @@ static struct droppable_region *region_alloc(struct vm_area_struct *vma)
 	memset(region->recent, 0xff, sizeof(region->recent));
 	memset(region->zeros, 0xff, sizeof(region->zeros));
 	xa_init_flags(&region->folios, XA_FLAGS_ACCOUNT);
+	droppable_refault_init(region);
 	return region;
 }
 
@@ -198,6 +200,7 @@ static void region_free(struct droppable_region *region)
 	 */
 	wait_var_event(&region->drops, !atomic_read(&region->drops));
 	droppable_reap_unwatch(region->reaper);
+	droppable_refault_exit(region);
 	xa_destroy(&region->folios);
 	kmem_cache_free(region_cache, region);
 }
@@ -355,6 +358,7 @@ int droppable_region_insert(struct droppable_region *region,
 	mod_node_page_state(folio_pgdat(folio), NR_KERNEL_MISC_RECLAIMABLE, 1);
 	atomic_long_inc(&region->resident);
 	droppable_count(region->file, DROPPABLE_FAULTS, 1);
+	droppable_refault_resident(region, index);
 	note_recent(region, index);
 	return 0;
 }
@@ -394,6 +398,7 @@ struct folio *droppable_region_populate(struct droppable_region *region,
 	struct folio *folio;
 	int err;
 
+	droppable_refault_ready(region, index, gfp);
 	slot = droppable_slot_alloc(vma, address, gfp);
 	if (!slot)
 		return ERR_PTR(-ENOMEM);

@@ -9,7 +9,7 @@
  *	  folio lock of a resident folio
  *	    i_mmap_rwsem of the region's mapping, for reading
  *	      page table lock
- *	    xa_lock of region->folios
+ *	    xa_lock of region->folios or region->lost
  *	    lock of the list_lru
  *
  * Several folio locks are held together by a drop only: a waiting drop takes
@@ -80,6 +80,8 @@ struct mmu_notifier;
  * @folios:	index -> resident folio, holding the store's reference to it.
  *		Changed under its xa_lock and the folio's lock; read under RCU
  *		by droppable_region_lock_folio()
+ * @lost:	which pages were dropped, see refault.c.  Only grows; bits are
+ *		atomic
  *
  * Made by the first fault in a VMA that has none, under mmap_lock (mmap and
  * fork allocate nothing).  A split VMA shares its region, a
@@ -100,6 +102,7 @@ struct droppable_region {
 	unsigned int zeros_at;
 	struct mmu_notifier *reaper;
 	struct xarray folios;
+	struct xarray lost;
 };
 
 int droppable_region_init(void);

@@ -10,7 +10,8 @@ struct droppable_file;
  * @DROPPABLE_REMOVED:	pages that left the store, for any reason.  What is
  *			resident is the difference of these two
  * @DROPPABLE_DROPPED:	of those, dropped: by reclaim, by command or to recycle
- * @DROPPABLE_RECYCLED:	of those, reused at once for a fault that found no
+ * @DROPPABLE_REFAULTED: of the faults, those on a page that had been dropped
+ * @DROPPABLE_RECYCLED:	of the dropped, reused at once for a fault that found no
  *			memory
  * @DROPPABLE_WAITS:	times that a fault waited for memory
  * @DROPPABLE_PINNED:	times that a page was passed over because somebody
@@ -20,6 +21,7 @@ enum droppable_event {
 	DROPPABLE_FAULTS,
 	DROPPABLE_REMOVED,
 	DROPPABLE_DROPPED,
+	DROPPABLE_REFAULTED,
 	DROPPABLE_RECYCLED,
 	DROPPABLE_WAITS,
 	DROPPABLE_PINNED,

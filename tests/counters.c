@@ -120,6 +120,38 @@ TEST(fdinfo, "line 39: fdinfo counts the resident pages, the faults and the drop
 	want_eq(info(fd, "pinned"), 0);
 }
 
+TEST(refaulted, "line 39: refaulted counts the dropped pages that are touched again, each once, stored to or read, and no others")
+{
+	int fd = device();
+	char *area = map_of(fd, LENGTH);
+	size_t before = total("refaulted");
+
+	fill(area, 20, TAG, 1);
+	want_eq(info(fd, "refaulted"), 0);
+	mem_drop(area, 10 * PAGE);
+	want_eq(info(fd, "refaulted"), 0);
+	/* Four that were dropped, four that were not, four that are new. */
+	fill(area + 6 * PAGE, 8, TAG, 2);
+	fill(area + 20 * PAGE, 4, TAG, 2);
+	want_eq(info(fd, "refaulted"), 4);
+	want_zero(area, 3 * PAGE);
+	want_eq(info(fd, "refaulted"), 7);
+	fill(area, 3, TAG, 3);
+	want_zero(area + 3 * PAGE, PAGE);
+	want_eq(info(fd, "refaulted"), 8);
+	/* Discarded by their owner: that isn't a drop. */
+	want_ok(madvise(area, 20 * PAGE, MADV_DONTNEED));
+	fill(area, 5, TAG, 4);
+	want_eq(info(fd, "refaulted"), 9);
+	want_eq(total("refaulted") - before, 9);
+	/* Again and again, also far away. */
+	for (int round = 0; round < 3; round++) {
+		fill(area + LENGTH - 2 * PAGE, 2, TAG, 5);
+		mem_drop(area + LENGTH - 2 * PAGE, 2 * PAGE);
+	}
+	want_eq(info(fd, "refaulted"), 13);
+}
+
 TEST(fdinfo_discard, "line 39: a page given back by MADV_DONTNEED is resident no more, and not counted as dropped")
 {
 	int fd = device();
@@ -230,7 +262,8 @@ static void want_mode(const char *name, unsigned int mode)
 TEST(sysfs_modes, "line 39: everybody may read the counters, only root may drop everything")
 {
 	static const char *const names[] = { "resident", "faults", "dropped",
-					     "recycled", "waits", "pinned" };
+					     "refaulted", "recycled", "waits",
+					     "pinned" };
 
 	close(device());
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)

@@ -13,7 +13,7 @@ all_kernels() {
 
 # Static: what they were built with and what the guest has need not agree.
 build_programs() {
-	local cc=${CC:-gcc} program
+	local cc=${CC:-gcc} program own
 	local flags=(-static -O2 -Wall -Wextra -Werror -Iinclude/uapi -pthread)
 
 	mkdir -p build/tests
@@ -25,6 +25,15 @@ build_programs() {
 		if [[ $program == library ]]; then
 			make -s -C userspace guest
 			cp userspace/build/test-lib build/tests/library
+			continue
+		fi
+		# One that stands alone says in its head how.
+		own=$(sed -n 's,^// cc: ,,p' "tests/$program.c")
+		if [[ $own ]]; then
+			# shellcheck disable=SC2086  # words
+			"$cc" "${flags[@]}" $own -o "build/tests/$program" \
+				-idirafter "/usr/include/$("$cc" -print-multiarch)" \
+				"tests/$program.c"
 			continue
 		fi
 		"$cc" "${flags[@]}" -o "build/tests/$program" \

@@ -204,8 +204,21 @@ compat_lru_walk_node(struct list_lru *lru, int nid,
 #define kmem_cache_alloc_lru(cache, lru, gfp)	kmem_cache_alloc(cache, gfp)
 #endif
 
-/* 6.4; before it, the counter is written directly. */
-#ifndef HAVE_MM_ACCOUNT_RECLAIMED_PAGES
+/*
+ * 6.4; before it, the counter is written directly.  It came with the change by
+ * which a cgroup's reclaim no longer looks at that counter.
+ */
+#ifdef HAVE_MM_ACCOUNT_RECLAIMED_PAGES
+static inline bool droppable_cgroup_counts_us(void)
+{
+	return false;
+}
+#else
+static inline bool droppable_cgroup_counts_us(void)
+{
+	return true;
+}
+
 static inline void mm_account_reclaimed_pages(unsigned long pages)
 {
 	if (current->reclaim_state)

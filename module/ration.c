@@ -15,20 +15,25 @@
  *  - A limit above the cgroup is near: the distance to it tells how much has
  *    been achieved.  Enough is MARGIN_ENOUGH.
  *  - Neither: somebody reclaims ahead of need (memory.reclaim).  How much they
- *    want can't be seen from a shrinker.  One such call, with all its retries,
- *    gets a third of what was resident when it began.
+ *    want can't be seen from a shrinker.  Where a cgroup's reclaim counts what
+ *    we free, and so stops by itself, it gets PORTION at each priority; else
+ *    one such call, with all its retries, gets a third of what was resident
+ *    when it began.
  *
  * Where these rules say no, whoever goes on asking gets a little all the same.
  */
 
 #include <linux/jiffies.h>
+#include <linux/list_lru.h>
 #include <linux/memcontrol.h>
 #include <linux/mmzone.h>
+#include <linux/nodemask.h>
 #include <linux/sched.h>
 #include <linux/spinlock.h>
 #include <linux/swap.h>
 
 #include "ration.h"
+#include "shrink.h"
 
 /* In pages.  Enough for the batch that a charge takes, on a few CPUs... */
 #define MARGIN_ENOUGH	128UL
@@ -36,6 +41,12 @@
 #define MARGIN_FAR	1024UL
 /* Less than what a reclaim that had any success leaves. */
 #define MARGIN_NONE	8UL
+
+/*
+ * In pages.  What is young is only looked at until reclaim has come down to a
+ * priority at which it would take all at once.
+ */
+#define PORTION		512UL
 
 /*
  * A reclaimer that was refused so often in a row and comes again has a need that
@@ -156,15 +167,31 @@ found:
 	return session;
 }
 
-/* What is left of a session that began with @left; or what insistence gets. */
-static unsigned long session_left(struct mem_cgroup *memcg, unsigned long left)
+/* On all nodes, however few of them this reclaim asks for at a time. */
+static unsigned long resident_in(struct mem_cgroup *memcg)
+{
+	unsigned long resident = 0;
+	int nid;
+
+	for_each_node_state(nid, N_MEMORY)
+		resident += list_lru_count_one(droppable_lru(), nid, memcg);
+	return resident;
+}
+
+/*
+ * What is left of a session, which begins with a third if it is ahead of need;
+ * or what insistence gets.
+ */
+static unsigned long session_left(struct mem_cgroup *memcg, bool ahead)
 {
 	struct session *session;
+	unsigned long left;
 
 	spin_lock(&sessions_lock);
 	session = get_session(memcg);
 	if (session->left == LEFT_OPEN)
-		session->left = left;
+		session->left = ahead ? max(resident_in(memcg) / 3,
+					    MARGIN_ENOUGH) : 0;
 	if (!session->left && ++session->refused == REFUSALS) {
 		session->refused = 0;
 		session->left = MARGIN_ENOUGH;
@@ -174,14 +201,14 @@ static unsigned long session_left(struct mem_cgroup *memcg, unsigned long left)
 	return left;
 }
 
-/* Nothing more for this session, unless it insists. */
-static void session_end(struct mem_cgroup *memcg)
+/* This much from now on; with 0 nothing more, unless the session insists. */
+static void session_set(struct mem_cgroup *memcg, unsigned long left)
 {
 	struct session *session;
 
 	spin_lock(&sessions_lock);
 	session = get_session(memcg);
-	session->left = 0;
+	session->left = left;
 	session->refused = 0;
 	spin_unlock(&sessions_lock);
 }
@@ -200,9 +227,10 @@ bool droppable_ration_is_reclaim(void)
  * droppable_ration - how many pages this reclaim may still take
  * @sc:		what the shrinker was asked
  * @resident:	pages that it could take
+ * @begins:	it only asks how many there are, before it looks at some
  */
 unsigned long droppable_ration(struct shrink_control *sc,
-			       unsigned long resident)
+			       unsigned long resident, bool begins)
 {
 	unsigned long left;
 
@@ -211,17 +239,19 @@ unsigned long droppable_ration(struct shrink_control *sc,
 	/* The machine's need; who reclaims for it has enough when that ends. */
 	if (current_is_kswapd() ? node_below(sc->nid, WMARK_HIGH) :
 				  node_below(sc->nid, WMARK_LOW)) {
-		session_end(sc->memcg);
+		session_set(sc->memcg, 0);
 		return resident;
 	}
 	left = margin(sc->memcg, true);
 	if (left < MARGIN_ENOUGH && !current_is_kswapd())
 		return resident;
 	if (left < MARGIN_FAR || current_is_kswapd())
-		left = session_left(sc->memcg, 0);
-	else
-		left = session_left(sc->memcg, max(resident / 3, MARGIN_ENOUGH));
-	return min(resident, left);
+		return min(resident, session_left(sc->memcg, false));
+	if (droppable_cgroup_counts_us() && begins) {
+		session_set(sc->memcg, PORTION);
+		return resident;
+	}
+	return min(resident, session_left(sc->memcg, true));
 }
 
 /* Somebody at a cgroup's limit, where its OOM killer comes after reclaim. */

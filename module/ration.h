@@ -8,7 +8,7 @@ struct mem_cgroup;
 struct shrink_control;
 
 unsigned long droppable_ration(struct shrink_control *sc,
-			       unsigned long resident);
+			       unsigned long resident, bool begins);
 bool droppable_ration_desperate(struct shrink_control *sc,
 				unsigned long resident);
 void droppable_ration_used(struct shrink_control *sc, unsigned long looked,

@@ -102,7 +102,7 @@ static unsigned long count_objects(struct shrinker *s,
 	unsigned long resident = list_lru_shrink_count(&lru, sc);
 
 	if (resident)
-		return droppable_ration(sc, resident);
+		return droppable_ration(sc, resident, true);
 	/* What others have isolated may be free in a moment, or back. */
 	return droppable_drop_under_way() ? 1 : SHRINK_EMPTY;
 }
@@ -130,9 +130,10 @@ static unsigned long scan_objects(struct shrinker *s,
 {
 	unsigned long resident = list_lru_shrink_count(&lru, sc);
 	bool desperate = droppable_ration_desperate(sc, resident);
-	unsigned long ration = resident ? droppable_ration(sc, resident) : 0;
-	unsigned long dropped;
+	unsigned long ration = 0, dropped;
 
+	if (resident)
+		ration = droppable_ration(sc, resident, false);
 	sc->nr_to_scan = min3(sc->nr_to_scan, ration,
 			      (unsigned long)DROPPABLE_DROP_BATCH);
 	sc->nr_scanned = sc->nr_to_scan;

@@ -74,6 +74,12 @@ static inline void droppable_set_private(struct folio *folio, void *data)
 }
 #endif
 
+/* 5.11 */
+#ifndef HAVE_KMAP_LOCAL_PAGE
+#define kmap_local_page(page)	kmap(page)
+#define kunmap_local(address)	kunmap(kmap_to_page(address))
+#endif
+
 /* 5.17 */
 #ifndef HAVE_I_MMAP_TRYLOCK_READ
 static inline int i_mmap_trylock_read(struct address_space *mapping)

@@ -16,6 +16,7 @@
 #include "drop.h"
 #include "fault.h"
 #include "file.h"
+#include "pin.h"
 #include "region.h"
 #include "slot.h"
 
@@ -46,6 +47,12 @@ static int droppable_open(struct inode *node, struct file *file)
 	file->private_data = df;
 	set_nocmtime(file);
 	return nonseekable_open(node, file);
+}
+
+static int droppable_flush(struct file *file, fl_owner_t owner)
+{
+	droppable_pin_flush(file->private_data, owner);
+	return 0;
 }
 
 static int droppable_release(struct inode *node, struct file *file)
@@ -117,7 +124,7 @@ static int ioctl_info(struct droppable_info __user *arg)
 		return -EINVAL;
 	info.abi = DROPPABLE_ABI;
 	info.features = DROPPABLE_FEATURE_DROP | DROPPABLE_FEATURE_COUNTER |
-			DROPPABLE_FEATURE_POLL;
+			DROPPABLE_FEATURE_POLL | DROPPABLE_FEATURE_PIN;
 	if (droppable_slot_scrubs())
 		info.features |= DROPPABLE_FEATURE_SCRUB;
 	info.page_size = PAGE_SIZE;
@@ -267,6 +274,10 @@ static long droppable_ioctl(struct file *file, unsigned int cmd,
 		return ioctl_info((void __user *)arg);
 	case DROPPABLE_IOC_DROP:
 		return ioctl_drop(file, (void __user *)arg);
+	case DROPPABLE_IOC_PIN:
+		return droppable_pin_ioctl(file, (void __user *)arg);
+	case DROPPABLE_IOC_UNPIN:
+		return droppable_unpin_ioctl(file, (void __user *)arg);
 	default:
 		return -ENOTTY;
 	}
@@ -325,13 +336,15 @@ static void droppable_show_fdinfo(struct seq_file *m, struct file *file)
 		   atomic_long_read(&events[DROPPABLE_REFAULTED]),
 		   atomic_long_read(&events[DROPPABLE_RECYCLED]),
 		   atomic_long_read(&events[DROPPABLE_WAITS]));
-	seq_printf(m, "pinned:\t%lu\n",
-		   atomic_long_read(&events[DROPPABLE_PINNED]));
+	seq_printf(m, "pinned:\t%lu\nlocked:\t%lu\n",
+		   atomic_long_read(&events[DROPPABLE_PINNED]),
+		   READ_ONCE(df->locked));
 }
 
 static const struct file_operations fops = {
 	.owner = THIS_MODULE,
 	.open = droppable_open,
+	.flush = droppable_flush,
 	.release = droppable_release,
 	.mmap = droppable_mmap,
 	.poll = droppable_poll,

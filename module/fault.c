@@ -22,27 +22,38 @@
 #define CREATE_TRACE_POINTS
 #include "trace.h"
 
-/*
- * The folio is in the store but not mapped.  Either a drop unmapped it, and
- * found it pinned or just written: then it still is the page's content.  Or its
- * owner did (MADV_DONTNEED): then the page reads zero from now on, and whoever
- * pins the old folio keeps that.  A region without a reaper can't always tell,
- * and believes the first only while there is a pin.
+/**
+ * droppable_fault_revives - whether an unmapped folio is the page's content
+ * @region:	of the folio
+ * @folio:	in the store but not mapped; locked, with a reference of the
+ *		caller's
+ * @address:	of the page
  *
- * The folio is unlocked and out of the store if false.
+ * Either a drop unmapped it, and found it pinned or just written: then it still
+ * is the page's content.  Or its owner did (MADV_DONTNEED): then the page reads
+ * zero from now on, and whoever pins the old folio keeps that.  A region without
+ * a reaper can't always tell, and believes the first only while there is a pin.
  */
+bool droppable_fault_revives(struct droppable_region *region,
+			     struct folio *folio, unsigned long address)
+{
+	struct droppable_slot *slot = droppable_slot_of(folio);
+
+	return slot->flags & DROPPABLE_SLOT_HELD &&
+	       (droppable_slot_pinned(folio, 1) || region->reaper) &&
+	       !droppable_reap_noted(region->reaper, address, slot->held_at);
+}
+
+/* Makes it the page's content.  False: it is unlocked and out of the store. */
 static bool revive(struct droppable_region *region, struct folio *folio,
 		   unsigned long address)
 {
-	struct droppable_slot *slot = droppable_slot_of(folio);
-	bool pinned = droppable_slot_pinned(folio, 1);
-	bool held = slot->flags & DROPPABLE_SLOT_HELD;
+	bool revives = droppable_fault_revives(region, folio, address);
 
-	slot->flags &= ~DROPPABLE_SLOT_HELD;
-	if (held && (pinned || region->reaper) &&
-	    !droppable_reap_noted(region->reaper, address, slot->held_at))
+	droppable_slot_of(folio)->flags &= ~DROPPABLE_SLOT_HELD;
+	if (revives)
 		return true;
-	if (!pinned) {
+	if (!droppable_slot_pinned(folio, 1)) {
 		clear_highpage(folio_page(folio, 0));
 		return true;
 	}

@@ -80,6 +80,7 @@ struct droppable_file *droppable_file_alloc(void)
 	droppable_charge_init(inode->i_mapping);
 	df->inode = inode;
 	init_waitqueue_head(&df->readers);
+	xa_init_flags(&df->pins, XA_FLAGS_ALLOC1 | XA_FLAGS_ACCOUNT);
 	return df;
 }
 

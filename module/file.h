@@ -6,6 +6,7 @@
 #include <linux/fs.h>
 #include <linux/types.h>
 #include <linux/wait.h>
+#include <linux/xarray.h>
 
 #include "stats.h"
 
@@ -27,6 +28,8 @@ struct folio;
  * @drops:	pages that drops have unmapped, or were about to
  * @seen:	@drops at the last read(2)
  * @readers:	waiting for @drops to change
+ * @pins:	id -> struct pin, see pin.c
+ * @locked:	pages that those hold; under the lock of @pins
  *
  * Owned by the file, which every VMA of it keeps: it outlives close(2) and dies
  * with the last mapping.  Regions point here and die before.
@@ -39,6 +42,8 @@ struct droppable_file {
 	atomic64_t drops;
 	atomic64_t seen;
 	wait_queue_head_t readers;
+	struct xarray pins;
+	unsigned long locked;
 };
 
 int droppable_file_init(void);

@@ -8,6 +8,7 @@
 
 #include "fault.h"
 #include "file.h"
+#include "pin.h"
 #include "reap.h"
 #include "refault.h"
 #include "region.h"
@@ -42,6 +43,7 @@ static struct droppable_region *region_alloc(struct vm_area_struct *vma)
 	memset(region->zeros, 0xff, sizeof(region->zeros));
 	xa_init_flags(&region->folios, XA_FLAGS_ACCOUNT);
 	droppable_refault_init(region);
+	INIT_LIST_HEAD(&region->pins);
 	return region;
 }
 
@@ -193,6 +195,8 @@ static void region_remove_all(struct droppable_region *region)
 
 static void region_free(struct droppable_region *region)
 {
+	/* First: what nobody holds any more is scrubbed. */
+	droppable_pin_release(region);
 	region_remove_all(region);
 	/*
 	 * Drops that isolated a slot before it was removed may still look at

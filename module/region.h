@@ -9,7 +9,7 @@
  *	  folio lock of a resident folio
  *	    i_mmap_rwsem of the region's mapping, for reading
  *	      page table lock
- *	    xa_lock of region->folios or region->lost
+ *	    xa_lock of region->folios, region->lost or file->pins
  *	    lock of the list_lru
  *
  * Several folio locks are held together by a drop only: a waiting drop takes
@@ -26,6 +26,7 @@
 
 #include <linux/atomic.h>
 #include <linux/gfp.h>
+#include <linux/list.h>
 #include <linux/mm_types.h>
 #include <linux/refcount.h>
 #include <linux/xarray.h>
@@ -80,6 +81,7 @@ struct mmu_notifier;
  * @folios:	index -> resident folio, holding the store's reference to it.
  *		Changed under its xa_lock and the folio's lock; read under RCU
  *		by droppable_region_lock_folio()
+ * @pins:	that its pages are held by; under the lock of @file's pins
  * @lost:	which pages were dropped, see refault.c.  Only grows; bits are
  *		atomic
  *
@@ -103,6 +105,7 @@ struct droppable_region {
 	struct mmu_notifier *reaper;
 	struct xarray folios;
 	struct xarray lost;
+	struct list_head pins;
 };
 
 int droppable_region_init(void);

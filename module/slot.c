@@ -115,6 +115,25 @@ void droppable_slot_free(struct droppable_slot *slot, int own)
 }
 
 /**
+ * droppable_slot_is_zero - whether nothing was stored since it came by a read
+ * @folio:	in the store, locked
+ *
+ * Its mapping is writable: only its bytes tell.
+ */
+bool droppable_slot_is_zero(struct folio *folio)
+{
+	void *bytes;
+	bool zero;
+
+	if (!(droppable_slot_of(folio)->flags & DROPPABLE_SLOT_CLEAN))
+		return false;
+	bytes = kmap_local_page(folio_page(folio, 0));
+	zero = !memchr_inv(bytes, 0, PAGE_SIZE);
+	kunmap_local(bytes);
+	return zero;
+}
+
+/**
  * droppable_slot_scrubs - whether freed pages are zeroed just now
  */
 bool droppable_slot_scrubs(void)

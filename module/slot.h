@@ -68,4 +68,6 @@ static inline bool droppable_slot_pinned(struct folio *folio, int own)
 	return folio_ref_count(folio) > droppable_slot_refs(folio) + own;
 }
 
+bool droppable_slot_is_zero(struct folio *folio);
+
 #endif

@@ -234,6 +234,18 @@ TEST(validate, "line 6: MAP_SHARED_VALIDATE works")
 	want_whole(area, PAGES, TAG, 1);
 }
 
+static const struct {
+	unsigned int direction;
+	unsigned int size;
+} requests[] = {
+	{ _IOC_READ | _IOC_WRITE, sizeof(struct droppable_info) },
+	{ _IOC_READ | _IOC_WRITE, sizeof(struct droppable_drop) },
+	{ _IOC_READ | _IOC_WRITE, sizeof(struct droppable_pin) },
+	{ _IOC_WRITE, sizeof(struct droppable_unpin) },
+};
+
+#define REQUESTS (sizeof(requests) / sizeof(*requests))
+
 TEST(unknown_ioctls, "line 6: any other ioctl number, size or direction is ENOTTY")
 {
 	char buffer[512];
@@ -242,28 +254,22 @@ TEST(unknown_ioctls, "line 6: any other ioctl number, size or direction is ENOTT
 	need_device("ioctl");
 	memset(buffer, 0, sizeof(buffer));
 	fd = mem_open();
-	for (unsigned int nr = 2; nr < 256; nr++) {
+	for (unsigned int nr = REQUESTS; nr < 256; nr++) {
 		want_errno(ioctl(fd, _IO(DROPPABLE_IOC_MAGIC, nr), buffer),
 			   ENOTTY);
 		want_errno(ioctl(fd, _IOC(_IOC_READ | _IOC_WRITE,
 					  DROPPABLE_IOC_MAGIC, nr, 64), buffer),
 			   ENOTTY);
 	}
-	for (unsigned int nr = 0; nr < 2; nr++) {
-		unsigned int right = nr ? sizeof(struct droppable_drop) :
-					  sizeof(struct droppable_info);
+	for (unsigned int i = 0; i < REQUESTS * 4 * 256; i++) {
+		unsigned int nr = i / 1024, direction = i / 256 % 4;
+		unsigned int size = i % 256;
 
-		for (unsigned int size = 0; size < 256; size++) {
-			if (size != right)
-				want_errno(ioctl(fd, _IOC(3,
-							  DROPPABLE_IOC_MAGIC,
-							  nr, size), buffer),
-					   ENOTTY);
-		}
-		for (unsigned int direction = 0; direction < 3; direction++)
-			want_errno(ioctl(fd, _IOC(direction,
-						  DROPPABLE_IOC_MAGIC, nr,
-						  right), buffer), ENOTTY);
+		if (direction == requests[nr].direction &&
+		    size == requests[nr].size)
+			continue;
+		want_errno(ioctl(fd, _IOC(direction, DROPPABLE_IOC_MAGIC, nr,
+					  size), buffer), ENOTTY);
 	}
 	want_errno(ioctl(fd, 0, buffer), ENOTTY);
 	want_errno(ioctl(fd, ~0UL, buffer), ENOTTY);
@@ -284,6 +290,7 @@ TEST(info, "line 6: DROPPABLE_IOC_INFO answers, and refuses every nonzero flag a
 	want_eq(info.features, DROPPABLE_FEATURE_DROP |
 				       DROPPABLE_FEATURE_COUNTER |
 				       DROPPABLE_FEATURE_POLL |
+				       DROPPABLE_FEATURE_PIN |
 				       DROPPABLE_FEATURE_SCRUB);
 	want_eq(info.page_size, PAGE);
 	want_eq(info.reserved0, 0);

@@ -27,13 +27,14 @@
 #define DROPPABLE_DEVICE	"/dev/droppable"
 
 /* Grows by one whenever something is added below; nothing is ever taken out. */
-#define DROPPABLE_ABI		1
+#define DROPPABLE_ABI		2
 
 /* droppable_info.features: what this module on this kernel gives. */
 #define DROPPABLE_FEATURE_DROP		(1ULL << 0)	/* DROPPABLE_IOC_DROP */
 #define DROPPABLE_FEATURE_COUNTER	(1ULL << 1)	/* the counter page */
 #define DROPPABLE_FEATURE_POLL		(1ULL << 2)	/* poll(2), read(2) */
 #define DROPPABLE_FEATURE_SCRUB		(1ULL << 3)	/* freed pages are zeroed */
+#define DROPPABLE_FEATURE_PIN		(1ULL << 4)	/* DROPPABLE_IOC_PIN, _UNPIN */
 
 /**
  * struct droppable_counter - the start of the counter page (contract line 40)
@@ -101,6 +102,59 @@ struct droppable_drop {
 	__u64 reserved[3];
 };
 
+/* droppable_pin.flags */
+#define DROPPABLE_PIN_WHOLE	(1U << 0)	/* all pages or none */
+
+/**
+ * struct droppable_pin - keep pages from being dropped (contract line 43)
+ * @addr:	in: first byte, a multiple of the page size
+ * @len:	in: bytes, a nonzero multiple of the page size; all of it within
+ *		what one mmap() of this open file gave
+ * @flags:	in: 0, or DROPPABLE_PIN_WHOLE: if a page isn't there, pin none
+ * @reserved0:	in: 0, or EINVAL
+ * @vec:	in: 0, or the address of len / page size bytes; out: there, 1
+ *		for each page that was there, 0 for each that wasn't
+ * @id:		out: for DROPPABLE_IOC_UNPIN, never 0; with DROPPABLE_PIN_WHOLE 0
+ *		if nothing was pinned
+ * @dropped:	out: pages that weren't there: dropped, discarded, never touched
+ *		or only read.  Without DROPPABLE_PIN_WHOLE they are now, and zero
+ * @reserved:	in: 0, or EINVAL
+ *
+ * A page that was dropped and stored to again is there: what else was in it
+ * before is for the program to know, by a tag in the page or by the drop counter.
+ * Pinned pages are neither dropped nor swapped; MADV_DONTNEED and munmap() take
+ * them out of the mapping all the same.  A page may be pinned several times.
+ *
+ * A pin ends by DROPPABLE_IOC_UNPIN, when the process that made it exits, execs
+ * or unmaps the whole mapping, and when it closes a descriptor of the open file,
+ * any of them (as with fcntl(2) locks).  A child has no part in it.  VmPin in
+ * /proc/PID/status and "locked" in fdinfo count the pages.
+ */
+struct droppable_pin {
+	__u64 addr;
+	__u64 len;
+	__u32 flags;
+	__u32 reserved0;
+	__u64 vec;
+	__u64 id;
+	__u64 dropped;
+	__u64 reserved[2];
+};
+
+/**
+ * struct droppable_unpin - end a pin
+ * @id:		in: droppable_pin.id
+ * @flags:	in: 0, or EINVAL
+ * @reserved0:	in: 0, or EINVAL
+ * @reserved:	in: 0, or EINVAL
+ */
+struct droppable_unpin {
+	__u64 id;
+	__u32 flags;
+	__u32 reserved0;
+	__u64 reserved[2];
+};
+
 #define DROPPABLE_IOC_MAGIC	0xD7
 
 /*
@@ -121,8 +175,32 @@ struct droppable_drop {
  *	EINTR	a fatal signal came while waiting for the address space
  *	EFAULT	the structure can't be read or written
  *
- * Any other ioctl on the device is ENOTTY.
  */
 #define DROPPABLE_IOC_DROP	_IOWR(DROPPABLE_IOC_MAGIC, 1, struct droppable_drop)
+
+/*
+ * DROPPABLE_IOC_PIN
+ *	EINVAL	an unknown flag; a nonzero reserved field; addr or len not a
+ *		multiple of the page size; len 0; addr + len beyond the address
+ *		space
+ *	ENXIO	not all of the range is one mapping of this open file (one that
+ *		mprotect() split before it was touched counts as several)
+ *	EPERM	more than RLIMIT_MEMLOCK, without CAP_IPC_LOCK
+ *	ENOMEM	no memory for the pages that weren't there
+ *	EINTR	a fatal signal came
+ *	EFAULT	the structure or vec can't be read or written
+ * With any error nothing is pinned; pages that weren't there may be now.
+ */
+#define DROPPABLE_IOC_PIN	_IOWR(DROPPABLE_IOC_MAGIC, 2, struct droppable_pin)
+
+/*
+ * DROPPABLE_IOC_UNPIN
+ *	EINVAL	a nonzero flag or reserved field
+ *	ENOENT	this process has no such pin through this open file
+ *	EFAULT	the structure can't be read
+ *
+ * Any other ioctl on the device is ENOTTY.
+ */
+#define DROPPABLE_IOC_UNPIN	_IOW(DROPPABLE_IOC_MAGIC, 3, struct droppable_unpin)
 
 #endif /* _UAPI_LINUX_DROPPABLE_H */

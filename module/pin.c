@@ -1,0 +1,454 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Pins: a program keeps pages of its own from being dropped, to hand a pointer
+ * to code that can't copy.  This is the one thing on the device that locks
+ * memory, and so the one that RLIMIT_MEMLOCK limits.
+ *
+ * A pin is a reference to each of its folios; what that does to a drop, a
+ * discard and a fault is what anybody's pin does (contract line 18).
+ */
+
+#include <linux/bitmap.h>
+#include <linux/capability.h>
+#include <linux/highmem.h>
+#include <linux/mm.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+
+#include <uapi/linux/droppable.h>
+
+#include "fault.h"
+#include "file.h"
+#include "pin.h"
+#include "reap.h"
+#include "region.h"
+#include "slot.h"
+#include "wait.h"
+
+/**
+ * struct pin - what one DROPPABLE_IOC_PIN holds
+ * @in_region:	on region->pins
+ * @id:		in df->pins
+ * @mm:		whose pinned_vm counts the pages; its mm_struct is held
+ * @owner:	the table of descriptors that it was made through
+ * @nr:		folios
+ * @folios:	in order of address
+ *
+ * In df->pins by its id and on region->pins, both protected by df->pins' lock.
+ * Who takes it out of there under that lock (an unpin, a close, the end of the
+ * region) frees it.  The rest is invariant.
+ */
+struct pin {
+	struct list_head in_region;
+	u32 id;
+	struct mm_struct *mm;
+	fl_owner_t owner;
+	unsigned long nr;
+	struct folio *folios[];
+};
+
+/* What an array of pointers can have. */
+#define PAGES_MAX	((INT_MAX - sizeof(struct pin)) / sizeof(void *))
+
+static int account(struct mm_struct *mm, unsigned long nr)
+{
+	unsigned long limit = rlimit(RLIMIT_MEMLOCK) >> PAGE_SHIFT;
+
+	if (atomic64_add_return(nr, &mm->pinned_vm) <= limit ||
+	    capable(CAP_IPC_LOCK))
+		return 0;
+	atomic64_sub(nr, &mm->pinned_vm);
+	return -EPERM;
+}
+
+/* Out of the store if nothing but the pin was left of it. */
+static void put_folio(struct folio *folio)
+{
+	struct droppable_slot *slot;
+
+	folio_lock(folio);
+	slot = droppable_slot_of(folio);
+	if (slot) {
+		if (slot->flags & DROPPABLE_SLOT_HELD ||
+		    !droppable_region_remove_if_unused(folio))
+			folio_unlock(folio);
+	} else {
+		/* Discarded while it was pinned, and nobody else's now. */
+		if (droppable_slot_scrubs() && folio_ref_count(folio) == 1)
+			clear_highpage(folio_page(folio, 0));
+		folio_unlock(folio);
+	}
+	folio_put(folio);
+}
+
+static void free_pin(struct pin *pin)
+{
+	unsigned long i;
+
+	for (i = 0; i < pin->nr; i++) {
+		put_folio(pin->folios[i]);
+		cond_resched();
+	}
+	atomic64_sub(pin->nr, &pin->mm->pinned_vm);
+	mmdrop(pin->mm);
+	kvfree(pin);
+	/* A drop may get them now. */
+	droppable_wait_wake();
+}
+
+/* Takes a pin out of where others could find it. */
+static void unlink_pin(struct droppable_file *df, struct pin *pin)
+{
+	lockdep_assert_held(&df->pins.xa_lock);
+	__xa_erase(&df->pins, pin->id);
+	list_del(&pin->in_region);
+	df->locked -= pin->nr;
+}
+
+static int link_pin(struct droppable_region *region, struct pin *pin)
+{
+	struct droppable_file *df = region->file;
+	int err;
+
+	xa_lock(&df->pins);
+	err = __xa_alloc(&df->pins, &pin->id, pin, xa_limit_31b, DROPPABLE_GFP);
+	if (!err) {
+		list_add(&pin->in_region, &region->pins);
+		df->locked += pin->nr;
+	}
+	xa_unlock(&df->pins);
+	return err;
+}
+
+static int unpin(struct droppable_file *df, u64 id)
+{
+	struct pin *pin = NULL;
+
+	xa_lock(&df->pins);
+	if (id <= INT_MAX)
+		pin = xa_load(&df->pins, id);
+	/* The file may be shared with a child: its pages aren't these. */
+	if (pin && pin->mm == current->mm)
+		unlink_pin(df, pin);
+	else
+		pin = NULL;
+	xa_unlock(&df->pins);
+	if (!pin)
+		return -ENOENT;
+	free_pin(pin);
+	return 0;
+}
+
+/*
+ * The folio of a page, unlocked and with a reference for the pin.  An absent
+ * one is made, or NULL.  ERR_PTR(-ENOMEM), or -EAGAIN if another thread's fault
+ * came between.
+ */
+static struct folio *get_folio(struct droppable_region *region,
+			       struct vm_area_struct *vma,
+			       unsigned long address, bool make, bool *whole)
+{
+	pgoff_t index = droppable_region_index(region, vma, address);
+	struct folio *folio = droppable_region_lock_folio(region, index);
+	u32 now = droppable_reap_clock(region->reaper);
+
+	*whole = false;
+	if (folio && !folio_mapped(folio) &&
+	    !droppable_fault_revives(region, folio, address)) {
+		/* Discarded.  Not in its place: somebody may look at it. */
+		droppable_region_remove(folio);
+		folio_put(folio);
+		folio = NULL;
+	}
+	if (folio) {
+		*whole = !droppable_slot_is_zero(folio);
+		goto unlock;
+	}
+	if (!make)
+		return NULL;
+	folio = droppable_region_populate(region, vma, address,
+					  DROPPABLE_SLOT_HELD, DROPPABLE_GFP);
+	if (IS_ERR(folio))
+		return PTR_ERR(folio) == -EBUSY ? ERR_PTR(-EAGAIN) : folio;
+	droppable_slot_of(folio)->held_at = now;
+unlock:
+	folio_unlock(folio);
+	return folio;
+}
+
+/* Fills @pin, and sets the bits of those pages that were there. */
+static int get_folios(struct droppable_region *region,
+		      struct vm_area_struct *vma,
+		      const struct droppable_pin *arg, struct pin *pin,
+		      unsigned long *whole)
+{
+	bool make = !(arg->flags & DROPPABLE_PIN_WHOLE);
+	unsigned long nr = arg->len >> PAGE_SHIFT;
+	unsigned long address = arg->addr;
+
+	while (pin->nr < nr) {
+		struct folio *folio;
+		bool was_there;
+
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		cond_resched();
+		while (address >= vma->vm_end)
+			vma = find_vma(vma->vm_mm, vma->vm_end);
+		folio = get_folio(region, vma, address, make, &was_there);
+		if (PTR_ERR_OR_ZERO(folio) == -EAGAIN)
+			continue;
+		if (IS_ERR(folio))
+			return PTR_ERR(folio);
+		if (was_there)
+			__set_bit(pin->nr, whole);
+		pin->folios[pin->nr++] = folio;
+		address += PAGE_SIZE;
+	}
+	return 0;
+}
+
+/* The file's mapping that covers @address, or NULL. */
+static struct vm_area_struct *find_mapping(struct file *file,
+					   unsigned long address)
+{
+	struct vm_area_struct *vma = find_vma(current->mm, address);
+
+	if (!vma || vma->vm_start > address || vma->vm_file != file ||
+	    vma->vm_ops != &droppable_vm_ops)
+		return NULL;
+	return vma;
+}
+
+/*
+ * The region that all of a range belongs to, which begins in *@first;
+ * ERR_PTR(-EAGAIN) if there is none yet.
+ */
+static struct droppable_region *find_region(struct file *file,
+					    unsigned long start,
+					    unsigned long end,
+					    struct vm_area_struct **first)
+{
+	struct vm_area_struct *vma = find_mapping(file, start);
+	struct droppable_region *region;
+
+	if (!vma)
+		return ERR_PTR(-ENXIO);
+	*first = vma;
+	region = vma->vm_private_data;
+	if (!region)
+		return ERR_PTR(-EAGAIN);
+	while (vma->vm_end < end) {
+		vma = find_mapping(file, vma->vm_end);
+		if (!vma || vma->vm_private_data != region)
+			return ERR_PTR(-ENXIO);
+	}
+	return region;
+}
+
+static int pin_range(struct file *file, struct droppable_pin *arg,
+		     unsigned long *whole, u32 *id)
+{
+	unsigned long nr = arg->len >> PAGE_SHIFT;
+	struct droppable_region *region;
+	struct vm_area_struct *vma;
+	struct pin *pin;
+	int err;
+
+	mmap_assert_locked(current->mm);
+	region = find_region(file, arg->addr, arg->addr + arg->len, &vma);
+	if (IS_ERR(region))
+		return PTR_ERR(region);
+	pin = kvzalloc(struct_size(pin, folios, nr),
+		       DROPPABLE_GFP | __GFP_ACCOUNT);
+	if (!pin)
+		return -ENOMEM;
+	pin->mm = current->mm;
+	pin->owner = current->files;
+	err = get_folios(region, vma, arg, pin, whole);
+	if (err)
+		goto put_folios;
+	arg->dropped = nr - bitmap_weight(whole, nr);
+	if (arg->dropped && arg->flags & DROPPABLE_PIN_WHOLE)
+		goto put_folios;
+	mmgrab(pin->mm);
+	err = link_pin(region, pin);
+	if (!err) {
+		*id = pin->id;
+		return 0;
+	}
+	mmdrop(pin->mm);
+put_folios:
+	while (pin->nr--)
+		if (pin->folios[pin->nr])
+			put_folio(pin->folios[pin->nr]);
+	kvfree(pin);
+	return err;
+}
+
+static int lock_and_pin(struct file *file, struct droppable_pin *arg,
+			unsigned long *whole, u32 *id)
+{
+	struct mm_struct *mm = current->mm;
+	bool made = false;
+	int err;
+
+	for (;;) {
+		if (mmap_read_lock_killable(mm))
+			return -EINTR;
+		err = pin_range(file, arg, whole, id);
+		mmap_read_unlock(mm);
+		if (err != -EAGAIN)
+			return err;
+		if (made)
+			return -ENOMEM;
+		/* Never touched: it has no region yet. */
+		droppable_region_make(mm, arg->addr);
+		made = true;
+	}
+}
+
+/* A byte per page, as mincore(2) does. */
+static int tell(u64 vec, const unsigned long *whole, unsigned long nr)
+{
+	u8 __user *to = u64_to_user_ptr(vec);
+	unsigned long i;
+
+	for (i = 0; vec && i < nr; i++) {
+		if (put_user((u8)test_bit(i, whole), to + i))
+			return -EFAULT;
+		cond_resched();
+	}
+	return 0;
+}
+
+static int pin(struct file *file, struct droppable_pin *arg)
+{
+	unsigned long nr = arg->len >> PAGE_SHIFT;
+	struct mm_struct *mm = current->mm;
+	unsigned long *whole;
+	u32 id = 0;
+	int err;
+
+	err = account(mm, nr);
+	if (err)
+		return err;
+	whole = kvzalloc(BITS_TO_LONGS(nr) * sizeof(long),
+			 DROPPABLE_GFP | __GFP_ACCOUNT);
+	err = -ENOMEM;
+	if (!whole)
+		goto unaccount;
+	err = lock_and_pin(file, arg, whole, &id);
+	if (!err)
+		err = tell(arg->vec, whole, nr);
+	if (err && id) {
+		unpin(file->private_data, id);
+		nr = 0;		/* it has taken them off */
+	}
+	arg->id = id;
+	kvfree(whole);
+unaccount:
+	if (err || !id)
+		atomic64_sub(nr, &mm->pinned_vm);
+	return err;
+}
+
+static bool pin_args_valid(const struct droppable_pin *arg)
+{
+	u64 end = arg->addr + arg->len;
+
+	return !arg->reserved0 && !(arg->flags & ~DROPPABLE_PIN_WHOLE) &&
+	       !memchr_inv(arg->reserved, 0, sizeof(arg->reserved)) &&
+	       PAGE_ALIGNED(arg->addr) && PAGE_ALIGNED(arg->len) && arg->len &&
+	       end > arg->addr && end <= TASK_SIZE;
+}
+
+/**
+ * droppable_pin_ioctl - DROPPABLE_IOC_PIN
+ * @file:	of the mapping too
+ * @arg:	see there, for the errors as well
+ */
+long droppable_pin_ioctl(struct file *file, struct droppable_pin __user *arg)
+{
+	struct droppable_pin copy;
+	int err;
+
+	if (copy_from_user(&copy, arg, sizeof(copy)))
+		return -EFAULT;
+	if (!pin_args_valid(&copy))
+		return -EINVAL;
+	if (copy.len >> PAGE_SHIFT > PAGES_MAX)
+		return -ENOMEM;
+	copy.id = 0;
+	copy.dropped = 0;
+	err = pin(file, &copy);
+	if (err)
+		return err;
+	if (!copy_to_user(arg, &copy, sizeof(copy)))
+		return 0;
+	if (copy.id)
+		unpin(file->private_data, copy.id);
+	return -EFAULT;
+}
+
+/**
+ * droppable_unpin_ioctl - DROPPABLE_IOC_UNPIN
+ * @file:	that the pin was made through
+ * @arg:	see there
+ */
+long droppable_unpin_ioctl(struct file *file,
+			   struct droppable_unpin __user *arg)
+{
+	struct droppable_unpin copy;
+
+	if (copy_from_user(&copy, arg, sizeof(copy)))
+		return -EFAULT;
+	if (copy.flags || copy.reserved0 ||
+	    memchr_inv(copy.reserved, 0, sizeof(copy.reserved)))
+		return -EINVAL;
+	return unpin(file->private_data, copy.id);
+}
+
+/**
+ * droppable_pin_flush - a process closes a descriptor of the file
+ * @df:		the file
+ * @owner:	the process's table of descriptors
+ */
+void droppable_pin_flush(struct droppable_file *df, fl_owner_t owner)
+{
+	unsigned long id;
+	struct pin *pin;
+
+	xa_lock(&df->pins);
+	xa_for_each(&df->pins, id, pin) {
+		if (pin->owner != owner)
+			continue;
+		unlink_pin(df, pin);
+		xa_unlock(&df->pins);
+		free_pin(pin);
+		xa_lock(&df->pins);
+	}
+	xa_unlock(&df->pins);
+}
+
+/**
+ * droppable_pin_release - a region ends: its process exits, execs or unmaps it
+ * @region:	the region, still with its folios
+ */
+void droppable_pin_release(struct droppable_region *region)
+{
+	struct droppable_file *df = region->file;
+	struct pin *pin;
+
+	xa_lock(&df->pins);
+	while ((pin = list_first_entry_or_null(&region->pins, struct pin,
+					       in_region))) {
+		unlink_pin(df, pin);
+		xa_unlock(&df->pins);
+		free_pin(pin);
+		xa_lock(&df->pins);
+	}
+	xa_unlock(&df->pins);
+}

@@ -108,10 +108,10 @@ double cpu_seconds(pid_t pid);
 void pause_seconds(double seconds);
 void become_nobody(void);
 
-/* Polls; false when the time is over. */
+/* Polls; false when the time, longer in a slow guest, is over. */
 #define wait_for(condition, seconds) \
 	({ \
-		double end_ = now() + (seconds); \
+		double end_ = now() + (seconds) * tap_slowness(); \
 		bool met_; \
 		while (!(met_ = (condition)) && now() < end_) \
 			pause_seconds(0.005); \

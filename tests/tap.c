@@ -49,6 +49,14 @@ void tap_register(const char *text, unsigned int seconds, tap_test *run)
 	tests[test_count++] = (struct test){ text, seconds, run };
 }
 
+unsigned int tap_slowness(void)
+{
+	const char *text = getenv("TEST_SLOW");
+	int slowness = text ? atoi(text) : 1;
+
+	return slowness > 1 ? (unsigned int)slowness : 1;
+}
+
 const char *tap_errno(int error)
 {
 	const char *name = strerrorname_np(error);
@@ -182,7 +190,7 @@ static bool reap(pid_t child, int *status, double seconds)
 /* What the test left running must not disturb the next one. */
 static void reap_orphans(pid_t group)
 {
-	double end = seconds_now() + 20;
+	double end = seconds_now() + 20 * tap_slowness();
 	pid_t orphan;
 
 	kill(-group, SIGKILL);
@@ -213,6 +221,7 @@ static bool run_test(unsigned int number, const struct test *test)
 {
 	bool passed = false;
 	int status = 0;
+	unsigned int seconds = test->seconds * tap_slowness();
 	pid_t child;
 
 	memset(report, 0, sizeof(*report));
@@ -228,11 +237,11 @@ static bool run_test(unsigned int number, const struct test *test)
 	}
 	setpgid(child, child);
 
-	if (!reap(child, &status, test->seconds)) {
-		note("still running after %u s", test->seconds);
+	if (!reap(child, &status, seconds)) {
+		note("still running after %u s", seconds);
 		report->failed = 1;
 		kill(-child, SIGKILL);
-		if (!reap(child, &status, 20))
+		if (!reap(child, &status, 20 * tap_slowness()))
 			note("not even SIGKILL ends it");
 	} else if (WIFSIGNALED(status)) {
 		note("died of signal %d (%s)", WTERMSIG(status),

@@ -24,6 +24,12 @@ void tap_register(const char *text, unsigned int seconds, tap_test *run);
 
 #define TAP_SECONDS 90
 
+/*
+ * How many times slower than a stock kernel's guest this one may be: limits of
+ * time are multiplied by it.  TEST_SLOW in the environment, set by the rig.
+ */
+unsigned int tap_slowness(void);
+
 #define TEST_WITHIN(name, seconds, text) \
 	static void name(void); \
 	static void __attribute__((constructor)) register_##name(void) \

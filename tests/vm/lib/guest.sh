@@ -35,9 +35,10 @@ pack_base() {
 
 # ready_base NAME MODULE: set BASE to the kept archive, making it if need be.
 ready_base() {
-	local key
+	local key built=()
 	find_busybox
-	key=$(cat "$CACHE_DIR/roots/$1"/{recipe,candidates} ${2:+"$2"} \
+	[[ -z $ROW_FLAVOUR ]] || built=("$CACHE_DIR/roots/$1/built")
+	key=$(cat "$CACHE_DIR/roots/$1"/{recipe,candidates} "${built[@]}" ${2:+"$2"} \
 		"$VM_DIR/init" "$VM_DIR/lib/guest.sh" "$BUSYBOX" |
 		sha256sum | cut -c1-16)
 	BASE=$CACHE_DIR/guests/$1-$key.cpio

@@ -5,7 +5,8 @@
 # modules/NAME-KEY/droppable.ko  as DKMS installed it, uncompressed
 # modules/NAME-KEY/make.log      what building it said
 #
-# KEY is a hash of the sources, the kernel and the packages that built it.
+# KEY is a hash of the sources, the kernel and the packages that built it, and
+# of how the kernel itself was built if it was built here.
 
 # source_files: what a DKMS package of this tree holds.
 source_files() {
@@ -39,9 +40,10 @@ module_version() {
 
 # module_key NAME TAR
 module_key() {
-	local dir=$CACHE_DIR/roots/$1
-	cat "$2" "$dir/recipe" "$dir/candidates" "$VM_DIR/lib/module.sh" |
-		sha256sum | cut -c1-16
+	local dir=$CACHE_DIR/roots/$1 built=()
+	[[ -z $ROW_FLAVOUR ]] || built=("$dir/built")
+	cat "$2" "$dir/recipe" "$dir/candidates" "${built[@]}" \
+		"$VM_DIR/lib/module.sh" | sha256sum | cut -c1-16
 }
 
 # Newer headers packages lack the script by which kbuild asks whether sparse is

@@ -81,4 +81,5 @@ ready_root() {
 	else
 		look_for_newer "$name"
 	fi
+	[[ -z ${ROW_FLAVOUR:-} ]] || ready_debug "$name"
 }

@@ -1,0 +1,732 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// vm: --mem 256 --smp 2
+/*
+ * Each allocation that the module makes, or has made for it, fails once: the
+ * first of a call, then the second, until the call makes no more.  No crash,
+ * the documented errno or, where a fault has none, no signal and data that is
+ * whole or zero; and the next attempt works.  That nothing leaks the debug
+ * kernel's kmemleak says, after the guest's last word.
+ *
+ * Lines 24, 26, 36 and 41, on kernels with fault injection.  The filter is the
+ * part of the address space that modules live in, init code too, and no other
+ * module is in use: so what fails has the module on its stack.
+ */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "memory.h"
+
+#define TAG 0x1a1f
+#define PAGES 40UL
+#define LENGTH (PAGES * PAGE)
+
+/* So far apart that each page needs an index node of its own. */
+#define FAR (1UL << 24)
+
+#define MODULES_START "0xffffffffa0000000"
+#define MODULES_END "0xffffffffff000000"
+
+#define DEBUGFS "/sys/kernel/debug"
+#define REFERENCES "/sys/module/droppable/refcnt"
+
+/* Before main(), where there is no test to skip yet. */
+static void __attribute__((constructor)) look_for_injection(void)
+{
+	mount("debugfs", DEBUGFS, "debugfs", 0, NULL);
+	if (access(DEBUGFS "/failslab/require-start", W_OK) ||
+	    access(DEBUGFS "/fail_page_alloc/require-start", W_OK) ||
+	    access("/proc/self/fail-nth", W_OK))
+		tap_skip_all("this kernel can't fail allocations on demand (FAILSLAB, FAIL_PAGE_ALLOC, FAULT_INJECTION_STACKTRACE_FILTER)");
+}
+
+static void set(const char *kind, const char *name, const char *value)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), DEBUGFS "/%s/%s", kind, name);
+	write_file(path, value);
+}
+
+static void set_both(const char *name, const char *value)
+{
+	set("failslab", name, value);
+	set("fail_page_alloc", name, value);
+}
+
+/*
+ * What may fail from now on: tasks that ask for it by make-it-fail, with this
+ * probability, and those that ask by fail-nth.  All kinds of allocations.
+ */
+static void inject(const char *percent, const char *verbose)
+{
+	need_device("failing");
+	set_both("ignore-gfp-wait", "N");
+	set("fail_page_alloc", "ignore-gfp-highmem", "N");
+	set("fail_page_alloc", "min-order", "0");
+	set_both("times", "-1");
+	set_both("task-filter", "Y");
+	set_both("stacktrace-depth", "32");
+	set_both("require-start", MODULES_START);
+	set_both("require-end", MODULES_END);
+	set_both("verbose", verbose);
+	set_both("probability", percent);
+}
+
+/* The nth allocation from now on fails, in this task. */
+static void fail_nth(unsigned int nth)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%u", nth);
+	write_file("/proc/self/fail-nth", text);
+}
+
+/* Whether it has.  Nothing fails any more. */
+static bool has_failed(void)
+{
+	char text[16];
+
+	want(try_read_file("/proc/self/fail-nth", text, sizeof(text)));
+	fail_nth(0);
+	return atoi(text) == 0;
+}
+
+/*
+ * Where in the module: the innermost frame of it in each stack that the kernel
+ * prints with a failure.  It prints none where __GFP_NOWARN asks for silence,
+ * as all allocations of a fault do.
+ */
+#define SITES_MAX 64
+
+struct sites {
+	int log;
+	bool wanted;
+	unsigned int count;
+	char name[SITES_MAX][64];
+};
+
+static void sites_begin(struct sites *sites)
+{
+	memset(sites, 0, sizeof(*sites));
+	sites->log = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	want_ok(sites->log);
+	lseek(sites->log, 0, SEEK_END);
+}
+
+static void sites_add(struct sites *sites, const char *line)
+{
+	char name[64];
+
+	if (strstr(line, "FAULT_INJECTION: forcing"))
+		sites->wanted = true;
+	if (!sites->wanted || !strstr(line, " [droppable]"))
+		return;
+	line = strchr(line, ';');
+	/* Frames with a question mark are what an earlier call left over. */
+	if (!line || strchr(line, '?') || sscanf(line + 1, " %63[^ /]", name) != 1)
+		return;
+	sites->wanted = false;
+	for (unsigned int i = 0; i < sites->count; i++)
+		if (!strcmp(sites->name[i], name))
+			return;
+	if (sites->count < SITES_MAX)
+		strcpy(sites->name[sites->count++], name);
+}
+
+static void sites_read(struct sites *sites)
+{
+	char line[1024];
+
+	for (;;) {
+		ssize_t got = read(sites->log, line, sizeof(line) - 1);
+
+		if (got < 0 && errno == EPIPE)
+			continue;	/* some were lost */
+		if (got <= 0)
+			return;
+		line[got] = '\0';
+		sites_add(sites, line);
+	}
+}
+
+static void sites_note(const struct sites *sites, unsigned int failed)
+{
+	note("%u allocations, each failed once%s", failed,
+	     sites->count ? "; made in, or without a warning:" : "");
+	for (unsigned int i = 0; i < sites->count; i++)
+		note("  %s", sites->name[i]);
+}
+
+/*
+ * One attempt: gets ready, lets the nth allocation fail, and checks.  Returns
+ * whether one has failed.
+ */
+typedef bool attempt(unsigned int nth);
+
+#define NTH_MAX 3000U
+
+/* Each attempt in a process, thus an mm, of its own. */
+static unsigned int walk(attempt *attempt)
+{
+	bool *failed = shared_map(PAGE);
+	struct sites sites;
+	unsigned int nth = 0;
+
+	inject("0", "2");
+	sites_begin(&sites);
+	do {
+		pid_t child;
+
+		want_le(++nth, NTH_MAX);
+		child = spawn();
+		if (!child) {
+			*failed = attempt(nth);
+			_exit(0);
+		}
+		join(child);
+		sites_read(&sites);
+	} while (*failed);
+	sites_note(&sites, nth - 1);
+	want(access(REFERENCES, F_OK) ||
+	     wait_for(module_references() == 0, 10));
+	return nth - 1;
+}
+
+static int open_now(void)
+{
+	return open(DROPPABLE_DEVICE, O_RDWR | O_CLOEXEC);
+}
+
+static bool try_open(unsigned int nth)
+{
+	bool failed;
+	int fd, error;
+
+	fail_nth(nth);
+	fd = open_now();
+	error = errno;
+	failed = has_failed();
+	if (failed && fd < 0)
+		want_eq(error, ENOMEM);
+	else
+		want_ok(fd);
+	want_ok(open_now());
+	return failed;
+}
+
+TEST_WITHIN(opens, 300, "line 41: open(2) fails with ENOMEM, then works")
+{
+	want_ge(walk(try_open), 2);
+}
+
+static bool try_mmap(unsigned int nth)
+{
+	int fd = mem_open();
+	char *area;
+	bool failed;
+
+	fail_nth(nth);
+	area = mmap(NULL, LENGTH, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	failed = has_failed();
+	want_ok(area);
+	fill(area, PAGES, TAG, 1);
+	want_whole(area, PAGES, TAG, 1);
+	return failed;
+}
+
+TEST_WITHIN(maps, 300, "line 7: mmap(2) allocates nothing in the module")
+{
+	want_eq(walk(try_mmap), 0);
+}
+
+static bool try_counter(unsigned int nth)
+{
+	int fd = mem_open();
+	void *page, *again;
+	bool failed;
+	int error;
+
+	fail_nth(nth);
+	page = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd,
+		    DROPPABLE_COUNTER_OFFSET);
+	error = errno;
+	failed = has_failed();
+	if (failed)
+		want(page == MAP_FAILED && error == ENOMEM);
+	again = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd,
+		     DROPPABLE_COUNTER_OFFSET);
+	want_ok(again);
+	want_zero(again, PAGE);
+	return failed;
+}
+
+TEST_WITHIN(counter, 300, "line 40: mapping the counter page fails with ENOMEM, then works")
+{
+	want_ge(walk(try_counter), 1);
+}
+
+static bool try_store(unsigned int nth)
+{
+	char *area = mem_map(LENGTH);
+	bool failed;
+
+	fail_nth(nth);
+	fill_page(area, TAG, 1, 0);
+	failed = has_failed();
+	want_eq(page_state(area, TAG, 1, 0), PAGE_WHOLE);
+	fill(area, PAGES, TAG, 2);
+	want_whole(area, PAGES, TAG, 2);
+	return failed;
+}
+
+TEST_WITHIN(stores, 300, "line 24: a first store succeeds whatever fails")
+{
+	want_ge(walk(try_store), 5);
+}
+
+static bool try_load(unsigned int nth)
+{
+	char *area = mem_map(LENGTH);
+	bool failed;
+
+	fail_nth(nth);
+	want_zero(area, PAGE);
+	failed = has_failed();
+	fill(area, PAGES, TAG, 1);
+	want_whole(area, PAGES, TAG, 1);
+	return failed;
+}
+
+TEST_WITHIN(loads, 300, "line 24: a first load reads zero whatever fails")
+{
+	want_ge(walk(try_load), 5);
+}
+
+/* Far away, so that index nodes are needed; a page may have been recycled. */
+static bool try_more(unsigned int nth)
+{
+	char *area = mem_map(FAR + LENGTH);
+	struct tally left;
+	bool failed;
+
+	fill(area, PAGES, TAG, 1);
+	fail_nth(nth);
+	fill_page(area + FAR, TAG, 2, 0);
+	failed = has_failed();
+	want_eq(page_state(area + FAR, TAG, 2, 0), PAGE_WHOLE);
+	left = tally(area, PAGES, TAG, 1);
+	want_eq(left.bad, 0);
+	want_ge(left.whole, PAGES - 1);
+	return failed;
+}
+
+TEST_WITHIN(recycles, 300, "line 24: a store in a filled mapping costs at most one other page")
+{
+	want_ge(walk(try_more), 3);
+}
+
+/* read(2) into it: the kernel's own fault. */
+static bool try_read(unsigned int nth)
+{
+	char *area = mem_map(LENGTH);
+	char page[PAGE];
+	int pipes[2];
+	ssize_t got;
+	bool failed;
+
+	want_ok(pipe(pipes));
+	fill_page(page, TAG, 1, 0);
+	want_eq(write(pipes[1], page, PAGE), PAGE);
+	fail_nth(nth);
+	got = read(pipes[0], area, PAGE);
+	failed = has_failed();
+	if (got == -1)
+		want_eq(errno, EFAULT);
+	else
+		want(!memcmp(area, page, (size_t)got));
+	want_eq(write(pipes[1], page, PAGE), PAGE);
+	if (got != (ssize_t)PAGE) {
+		note("nth %u: %zd", nth, got);
+		want_ge(read(pipes[0], area, PAGE), 1);
+	}
+	return failed;
+}
+
+TEST_WITHIN(reads, 300, "line 26: read(2) into it works, or fails with EFAULT or a short count")
+{
+	want_ge(walk(try_read), 5);
+}
+
+static bool try_populate(unsigned int nth)
+{
+	int fd = mem_open();
+	char *area;
+	bool failed;
+
+	fail_nth(nth);
+	area = mmap(NULL, LENGTH, PROT_READ | PROT_WRITE,
+		    MAP_SHARED | MAP_POPULATE, fd, 0);
+	failed = has_failed();
+	want_ok(area);
+	want_zero(area, LENGTH);
+	return failed;
+}
+
+TEST_WITHIN(populates, 600, "line 6: MAP_POPULATE maps, whatever fails")
+{
+	want_ge(walk(try_populate), 5);
+}
+
+static bool try_fork(unsigned int nth)
+{
+	char *area = mem_map(LENGTH);
+	bool failed;
+	pid_t child;
+
+	fill(area, PAGES, TAG, 1);
+	fail_nth(nth);
+	child = fork();
+	if (!child) {
+		want_zero(area, LENGTH);
+		_exit(0);
+	}
+	failed = has_failed();
+	want_ok(child);
+	join(child);
+	want_whole(area, PAGES, TAG, 1);
+	return failed;
+}
+
+TEST_WITHIN(forks, 300, "line 28: fork(2) allocates nothing in the module")
+{
+	want_eq(walk(try_fork), 0);
+}
+
+static bool try_child(unsigned int nth)
+{
+	char *area = mem_map(LENGTH);
+	bool *failed = shared_map(PAGE);
+	pid_t child;
+
+	fill(area, PAGES, TAG, 1);
+	child = spawn();
+	if (!child) {
+		fail_nth(nth);
+		fill_page(area + PAGE, TAG, 3, 1);
+		*failed = has_failed();
+		want_eq(page_state(area + PAGE, TAG, 3, 1), PAGE_WHOLE);
+		want_zero(area, PAGE);
+		_exit(0);
+	}
+	join(child);
+	want_whole(area, PAGES, TAG, 1);
+	return *failed;
+}
+
+TEST_WITHIN(children, 300, "line 28: a child's first store succeeds, the parent's data stays")
+{
+	want_ge(walk(try_child), 5);
+}
+
+static bool drop_with(unsigned int nth, unsigned int flags)
+{
+	char *area = mem_map(LENGTH);
+	struct droppable_drop drop = { .flags = flags };
+	int fd = mem_open();
+	bool failed;
+
+	if (!(flags & DROPPABLE_DROP_FILE))
+		drop.addr = (uintptr_t)area;
+	if (!flags)
+		drop.len = LENGTH;
+	fill(area, PAGES, TAG, 1);
+	fail_nth(nth);
+	want_ok(ioctl(fd, DROPPABLE_IOC_DROP, &drop));
+	failed = has_failed();
+	if (!(flags & DROPPABLE_DROP_FILE)) {
+		want_eq(drop.dropped, PAGES);
+		want_zero(area, LENGTH);
+	}
+	fill(area, PAGES, TAG, 2);
+	want_whole(area, PAGES, TAG, 2);
+	return failed;
+}
+
+static bool try_drop_range(unsigned int nth)
+{
+	return drop_with(nth, 0);
+}
+
+static bool try_drop_mapping(unsigned int nth)
+{
+	return drop_with(nth, DROPPABLE_DROP_MAPPING);
+}
+
+static bool try_drop_file(unsigned int nth)
+{
+	return drop_with(nth, DROPPABLE_DROP_FILE);
+}
+
+static bool try_info(unsigned int nth)
+{
+	struct droppable_info info = { 0 };
+	int fd = mem_open();
+
+	fail_nth(nth);
+	want_ok(ioctl(fd, DROPPABLE_IOC_INFO, &info));
+	return has_failed();
+}
+
+TEST_WITHIN(ioctls, 600, "line 22: each ioctl does its work, whatever fails")
+{
+	walk(try_drop_range);
+	walk(try_drop_mapping);
+	walk(try_drop_file);
+	walk(try_info);
+}
+
+static bool try_shrink(unsigned int nth)
+{
+	char *area = mem_map(LENGTH);
+	bool failed;
+
+	fill(area, PAGES, TAG, 1);
+	fail_nth(nth);
+	mem_shrink(area, LENGTH);
+	failed = has_failed();
+	want_zero(area, LENGTH);
+	fill(area, PAGES, TAG, 2);
+	want_whole(area, PAGES, TAG, 2);
+	return failed;
+}
+
+TEST_WITHIN(shrinks, 300, "line 9: the shrinker drops, whatever fails")
+{
+	walk(try_shrink);
+}
+
+static bool try_unmap(unsigned int nth)
+{
+	char *area = mem_map(LENGTH);
+	char *other = mem_map(LENGTH);
+	bool failed;
+
+	fill(area, PAGES, TAG, 1);
+	fill(other, PAGES, TAG, 2);
+	fail_nth(nth);
+	want_ok(munmap(area + PAGE, PAGE));
+	want_ok(madvise(area, PAGE, MADV_DONTNEED));
+	want_ok(munmap(area, LENGTH));
+	failed = has_failed();
+	want_whole(other, PAGES, TAG, 2);
+	return failed;
+}
+
+TEST_WITHIN(unmaps, 300, "line 36: munmap(2) and madvise(2) do their work, whatever fails")
+{
+	walk(try_unmap);
+}
+
+static bool try_command(unsigned int nth)
+{
+	char *area = mem_map(LENGTH);
+	bool failed;
+
+	fill(area, PAGES, TAG, 1);
+	fail_nth(nth);
+	write_file("/sys/class/misc/droppable/drop", "1");
+	failed = has_failed();
+	want_zero(area, LENGTH);
+	return failed;
+}
+
+TEST_WITHIN(commands, 300, "line 22: the command to drop everything does, whatever fails")
+{
+	walk(try_command);
+}
+
+/*
+ * Every allocation fails, for as long as it takes to see that the store waits
+ * and that the process can be killed.
+ */
+static pid_t starve(char *area, bool *done)
+{
+	pid_t child = spawn();
+
+	if (child)
+		return child;
+	write_file("/proc/self/make-it-fail", "1");
+	fill_page(area, TAG, 1, 0);
+	*done = true;
+	write_file("/proc/self/make-it-fail", "0");
+	want_eq(page_state(area, TAG, 1, 0), PAGE_WHOLE);
+	_exit(0);
+}
+
+TEST_WITHIN(waits, 120, "line 24: while every allocation fails a store waits, then succeeds")
+{
+	char *area = mem_map(LENGTH);
+	bool *done = shared_map(PAGE);
+	pid_t child;
+
+	inject("100", "0");
+	child = starve(area, done);
+	pause_seconds(3);
+	want(!*done);
+	want(alive(child));
+	set_both("probability", "0");
+	join(child);
+	want(*done);
+}
+
+TEST_WITHIN(killed, 120, "line 25: while every allocation fails SIGTERM ends it")
+{
+	char *area = mem_map(LENGTH);
+	bool *done = shared_map(PAGE);
+	pid_t child;
+
+	inject("100", "0");
+	child = starve(area, done);
+	pause_seconds(2);
+	want(!*done);
+	want_ok(kill(child, SIGTERM));
+	join_signal(child, SIGTERM);
+}
+
+/* Combinations that failing one at a time doesn't reach. */
+static void storm(uint64_t seed)
+{
+	char *area = mem_map(FAR + LENGTH);
+	struct droppable_drop drop = {
+		.addr = (uintptr_t)area, .flags = DROPPABLE_DROP_MAPPING,
+	};
+	unsigned int generation = 1;
+	int fd = mem_open();
+
+	write_file("/proc/self/make-it-fail", "1");
+	for (int round = 0; round < 300; round++) {
+		size_t first = random_next(&seed) % PAGES;
+		char *page = area + first * PAGE;
+
+		if (random_next(&seed) % 2)
+			page += FAR;
+		generation = generation % 4000 + 1;
+		fill_page(page, TAG, generation, first);
+		switch (random_next(&seed) % 4) {
+		case 0:
+			want_ok(madvise(area, LENGTH, MADV_DONTNEED));
+			want_zero(area, LENGTH);
+			break;
+		case 1:
+			want_ok(ioctl(fd, DROPPABLE_IOC_DROP, &drop));
+			want_ne(page_state(page, TAG, generation, first),
+				PAGE_BAD);
+			break;
+		default:
+			want_ne(page_state(page, TAG, generation, first),
+				PAGE_BAD);
+		}
+	}
+	write_file("/proc/self/make-it-fail", "0");
+}
+
+TEST_WITHIN(storms, 300, "line 24: a third of all allocations fails, for four processes at once")
+{
+	pid_t child[4];
+
+	inject("30", "0");
+	for (unsigned int i = 0; i < 4; i++) {
+		child[i] = spawn();
+		if (!child[i]) {
+			storm(i + 1);
+			_exit(0);
+		}
+	}
+	for (unsigned int i = 0; i < 4; i++)
+		join(child[i]);
+	set_both("probability", "0");
+	want(wait_for(module_references() == 0, 10));
+}
+
+/* Last: these take the module away. */
+static int load_now(void)
+{
+	struct utsname name;
+	char path[256];
+	int fd, err;
+
+	want_ok(uname(&name));
+	snprintf(path, sizeof(path),
+		 "/lib/modules/%s/updates/dkms/droppable.ko", name.release);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	want_ok(fd);
+	err = (int)syscall(SYS_finit_module, fd, "", 0);
+	close(fd);
+	return err;
+}
+
+static void use_and_unload(void)
+{
+	char *area;
+
+	want(wait_for(access(DROPPABLE_DEVICE, R_OK | W_OK) == 0, 10));
+	area = mem_map(LENGTH);
+	fill(area, PAGES, TAG, 1);
+	mem_shrink(area, LENGTH);
+	want_zero(area, LENGTH);
+	mem_unmap(area, LENGTH);
+	want_ok(syscall(SYS_delete_module, "droppable", O_NONBLOCK));
+}
+
+/* Loading makes do without some of what it asks for; then it has to work. */
+static bool try_load_module(unsigned int nth)
+{
+	bool failed;
+	int err;
+
+	fail_nth(nth);
+	err = load_now();
+	failed = has_failed();
+	if (err) {
+		want(failed);
+		want(access(DROPPABLE_DEVICE, F_OK));
+		return failed;
+	}
+	use_and_unload();
+	return failed;
+}
+
+TEST_WITHIN(loads_module, 1800, "line 36: loading fails with ENOMEM and leaves nothing, then works")
+{
+	want_ok(syscall(SYS_delete_module, "droppable", O_NONBLOCK));
+	want_ge(walk(try_load_module), 20);
+	want_ok(load_now());
+}
+
+static bool try_unload_module(unsigned int nth)
+{
+	bool failed;
+
+	want_ok(load_now());
+	fail_nth(nth);
+	want_ok(syscall(SYS_delete_module, "droppable", O_NONBLOCK));
+	failed = has_failed();
+	want(access(DROPPABLE_DEVICE, F_OK));
+	return failed;
+}
+
+TEST_WITHIN(unloads_module, 600, "line 36: unloading succeeds whatever fails")
+{
+	want_ok(syscall(SYS_delete_module, "droppable", O_NONBLOCK));
+	walk(try_unload_module);
+	want_ok(load_now());
+}

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// vm: --mem 256 --smp 2
+/*
+ * Line 36: loading and unloading the module leaves nothing over, however often.
+ * What grows by a page a time is seen on every kernel; what grows by less, the
+ * debug kernels' kmemleak says after the guest's last word.
+ */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "memory.h"
+
+#define TAG 0x4e10
+#define PAGES 64UL
+#define LENGTH (PAGES * PAGE)
+#define ROUNDS 50
+
+static void load(void)
+{
+	if (system("modprobe droppable"))
+		fail("modprobe fails, want the module loaded");
+	want(wait_for(access(DROPPABLE_DEVICE, R_OK | W_OK) == 0, 10));
+}
+
+static void unload(void)
+{
+	want_ok(syscall(SYS_delete_module, "droppable", O_NONBLOCK));
+}
+
+/* Something of everything that the module allocates. */
+static void use(void)
+{
+	int fd = mem_open();
+	char *area = mem_map(LENGTH);
+	void *counter = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd,
+			     DROPPABLE_COUNTER_OFFSET);
+	pid_t child;
+
+	want_ok(counter);
+	fill(area, PAGES, TAG, 1);
+	mem_drop(area, LENGTH / 2);
+	child = spawn();
+	if (!child) {
+		fill(area, PAGES, TAG, 2);
+		want_whole(area, PAGES, TAG, 2);
+		_exit(0);
+	}
+	join(child);
+	want_ok(madvise(area, LENGTH, MADV_DONTNEED));
+	fill(area, PAGES, TAG, 3);
+	mem_shrink(area, LENGTH);
+	/* Not zero for sure: the reaper may have held a page just then. */
+	want_eq(tally(area, PAGES, TAG, 3).bad, 0);
+	want_ok(munmap(counter, PAGE));
+	mem_unmap(area, LENGTH);
+	close(fd);
+}
+
+static void rounds(int count)
+{
+	while (count--) {
+		pid_t child = spawn();
+
+		if (!child) {
+			load();
+			use();
+			_exit(0);
+		}
+		join(child);
+		want(wait_for(module_references() == 0, 10));
+		unload();
+	}
+}
+
+static size_t taken(void)
+{
+	write_file("/proc/sys/vm/drop_caches", "3");
+	return meminfo("Slab") + meminfo("Percpu") + meminfo("VmallocUsed");
+}
+
+TEST_WITHIN(reloads, 300, "line 36: loaded, used and unloaded 50 times, the module leaves nothing")
+{
+	size_t before, after;
+
+	need_device("module");
+	want(wait_for(module_references() == 0, 10));
+	unload();
+	/* What the kernel keeps from a first time: caches, names. */
+	rounds(5);
+	before = taken();
+	rounds(ROUNDS);
+	after = taken();
+	note("kernel memory: %zu KiB before, %zu KiB after", before / KIB,
+	     after / KIB);
+	want_le(after, before + ROUNDS * PAGE / 2);
+	load();
+}

@@ -24,13 +24,47 @@ kernel_arguments() {
 	echo "$APPEND"
 }
 
+# numa_arguments: a node's memory and its processors, for each of NUMA nodes.
+# Each processor is a package: the kernel warns of caches shared by two nodes.
+numa_arguments() {
+	local node cpu size cpus
+	if ((NUMA == 1)); then
+		ARGUMENTS+=(-smp "$SMP")
+		return
+	fi
+	ARGUMENTS+=(-smp "$SMP,sockets=$SMP,cores=1,threads=1")
+	for ((node = 0; node < NUMA; node++)); do
+		size=$((MEM / NUMA))
+		# The last one has what can't be divided.
+		((node < NUMA - 1)) || size=$((MEM - size * (NUMA - 1)))
+		cpus=''
+		for ((cpu = node; cpu < SMP; cpu += NUMA)); do
+			cpus+=",cpus=$cpu"
+		done
+		ARGUMENTS+=(-object "memory-backend-ram,id=node$node,size=${size}M"
+			-numa "node,nodeid=$node,memdev=node$node$cpus")
+	done
+}
+
+# icount_arguments: time by counting instructions. Clearing a page must not be
+# one string instruction, of which each repetition counts.
+icount_arguments() {
+	if [[ $ICOUNT ]]; then
+		ARGUMENTS+=(-icount 'shift=0,sleep=off' -cpu 'max,-erms,-fsrm')
+	else
+		ARGUMENTS+=(-cpu max)
+	fi
+}
+
 # shellcheck disable=SC2054  # the commas are the emulator's
 machine_arguments() {
-	ARGUMENTS=(-accel 'tcg,thread=single' -cpu max -smp "$SMP" -m "$MEM"
+	ARGUMENTS=(-accel 'tcg,thread=single' -m "$MEM"
 		-machine 'q35,usb=off' -nodefaults -no-user-config -display none
 		-no-reboot -kernel "$WORK/kernel" -initrd "$WORK/initramfs"
 		-append "$(kernel_arguments | paste -sd' ')"
 		-chardev "file,id=console,path=$WORK/console" -serial chardev:console)
+	numa_arguments
+	icount_arguments
 	if ((${#COMMAND[@]})); then
 		ARGUMENTS+=(-chardev "file,id=out,path=$WORK/out,logfile=$WORK/out.log")
 	else

@@ -7,8 +7,9 @@ mapfile -t PROGRAMS < <(grep -l '^// vm:' tests/*.c | sed 's,.*/,,; s,\.c$,,')
 # The library's own tests, where there is a device.
 PROGRAMS+=(library)
 
+# Those whose name has a dash are for special occasions.
 stock_kernels() {
-	tests/vm/run --list | awk '$1 !~ /^debug-/ { print $1 }'
+	tests/vm/run --list | awk '$1 !~ /-/ { print $1 }'
 }
 
 # The stock ones, and the newest with all of the kernel's own checks: first,

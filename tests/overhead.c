@@ -2,6 +2,7 @@
 /*
  * What a resident page costs beside itself: the slot, the index and what slab
  * accounting adds, at most 2 % of the page (README.md, docs/design.md).
+ * Contract line 20.
  */
 // vm: --mem 256
 
@@ -31,7 +32,7 @@ static size_t settled_slab(const struct cgroup *group)
 	return current;
 }
 
-TEST(overhead, "overhead: at most 2 % beside the page itself, all of it charged")
+TEST(overhead, "line 20: a resident page's bookkeeping is charged like the page, and at most 2 % of it")
 {
 	struct cgroup group = cgroup_new(CGROUP_MAX);
 	pid_t child;
@@ -49,9 +50,10 @@ TEST(overhead, "overhead: at most 2 % beside the page itself, all of it charged"
 		fill(area, SIZE / PAGE, TAG, 1);
 		after = settled_slab(&group);
 		want_eq(resident(area, SIZE), SIZE / PAGE);
-		note("measured: %.2f %% (%zu KiB for %zu MiB resident)",
-		     100.0 * (after - before) / (SIZE - 16 * PAGE),
-		     (after - before) / KIB, SIZE / MIB);
+		note("measured: line 20: %% of a resident page that its bookkeeping takes: %.2f",
+		     100.0 * (double)(after - before) /
+			     (double)(SIZE - 16 * PAGE));
+		note("%zu KiB for %zu MiB", (after - before) / KIB, SIZE / MIB);
 		/* Less would mean that it isn't charged to the cgroup at all. */
 		want_ge(after - before, SIZE / 200);
 		want_le(after - before, SIZE / 50);

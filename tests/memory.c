@@ -786,14 +786,19 @@ bool cgroup_try_set(const struct cgroup *group, const char *file, size_t value)
 
 /*
  * Version 1 has reclaim lower the usage, and then refuses a limit that is
- * below it all the same: what is used is the least that it takes.  The usage
- * may rise between the look and the write.
+ * below it all the same: what is used is the least that it takes.  What the
+ * CPUs have charged ahead is given back a little later, and counts until then.
  */
 static bool lower_limit(const struct cgroup *group)
 {
-	for (int i = 0; i < 100; i++) {
-		if (cgroup_try_set(group, "memory.max",
-				   cgroup_get(group, "memory.current")))
+	size_t before;
+
+	for (int i = 0; i < 20; i++) {
+		do {
+			before = cgroup_get(group, "memory.current");
+			pause_seconds(0.1);
+		} while (cgroup_get(group, "memory.current") != before);
+		if (cgroup_try_set(group, "memory.max", before))
 			return true;
 		if (errno != EBUSY)
 			break;

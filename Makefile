@@ -23,6 +23,7 @@ help:
 	@echo 'make check           all tests, on all kernels (KERNELS="6.1 7.3" to choose)'
 	@echo 'make compare         the device beside native MAP_DROPPABLE, line by line'
 	@echo 'make matrix          the tests of reclaim in guests set up otherwise (hours)'
+	@echo 'make bench           what a page costs, in instructions'
 	@echo 'make module          the module, for KVER ($(KVER)) or KDIR'
 	@echo 'make style           shellcheck, man page lint, checkpatch if there is one'
 	@echo 'make clean'
@@ -54,6 +55,8 @@ compare:
 	tests/compare
 matrix:
 	tests/matrix
+bench:
+	tests/bench
 
 # What can't work is said before anything is installed.
 install:
@@ -87,5 +90,5 @@ clean:
 		-o -name Module.symvers -o -name modules.order \
 		-o -name .module-common.o -o -name built-in.a \) -type f -delete
 
-.PHONY: all help lib module check demo compare matrix install \
+.PHONY: all help lib module check demo compare matrix bench install \
 	install-lib install-module uninstall uninstall-lib uninstall-module style clean

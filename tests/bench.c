@@ -378,7 +378,11 @@ TEST(counted, "count_objects: no dearer where there is more to count")
 	    many.instructions);
 	note("%zu and %zu pages went all the same", few.dropped, many.dropped);
 	want_eq(few.dropped, many.dropped);
-	want_le(many.instructions, few.instructions * 1.1);
+	/*
+	 * The pages that went aren't the same ones, so neither is their cost;
+	 * to go over 15360 more, even once, would take as much again.
+	 */
+	want_le(many.instructions, few.instructions * 1.25);
 }
 
 /* ---- is it as it is said above? ---- */

@@ -333,8 +333,8 @@ TEST(scrubbing, "without scrubbing")
 
 /*
  * A call that comes when its caller has had its ration: reclaim asks the
- * shrinker how much there is some two hundred times, and is told nothing but
- * once, when insistence gets it a few pages.  Instructions for all of it.
+ * shrinker how much there is hundreds of times, and is told nothing but where
+ * insistence gets it a few pages.  Instructions for all of it.
  */
 static struct cost insist(size_t pages)
 {

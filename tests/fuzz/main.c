@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A random tester with a model.  Threads and forked processes do random
+ * sequences of everything that touches a mapping, while memory comes and goes;
+ * a model tells for each page what it may read.  See README.md.
+ */
+// vm: --mem 384 --smp 2 --swap 16 --timeout 150
+#define _GNU_SOURCE
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/swap.h>
+#include <unistd.h>
+
+#include "../memory.h"
+#include "child.h"
+#include "model.h"
+#include "pressure.h"
+#include "report.h"
+#include "run.h"
+
+#define SYSFS "/sys/class/misc/droppable/"
+#define SHRINK_SECONDS 120
+
+/* More than this missing afterwards is a leak: caches come and go. */
+#define LEFT_OVER (6 * MIB)
+
+static void usage(FILE *out)
+{
+	fputs("usage: fuzz [--seed N] [--ops N | --seconds N] [--threads N]\n"
+	      "       fuzz --script FILE\n"
+	      "\n"
+	      "  --seed N     default: TEST_SEED, else from the clock; printed\n"
+	      "  --ops N      operations, children's not counted; default 20000\n"
+	      "  --seconds N  as many as fit into that time, instead\n"
+	      "  --threads N  up to 16, default 4; with 1 a seed always means the same\n"
+	      "               operations, and a failure is made a short script\n"
+	      "  --script FILE  the lines that a failed run printed\n", out);
+}
+
+static struct plan parse(int argc, char **argv, struct script *script)
+{
+	static const struct option options[] = {
+		{ "seed", required_argument, NULL, 's' },
+		{ "ops", required_argument, NULL, 'o' },
+		{ "seconds", required_argument, NULL, 'd' },
+		{ "threads", required_argument, NULL, 't' },
+		{ "script", required_argument, NULL, 'f' },
+		{ "executed", required_argument, NULL, 'x' },
+		{ "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 },
+	};
+	const char *seed = getenv("TEST_SEED");
+	struct plan plan = { .ops = 20000, .threads = 4 };
+	int option;
+
+	plan.seed = seed ? strtoull(seed, NULL, 0) :
+			   (uint64_t)(now() * 1e6) + (uint64_t)getpid();
+	while ((option = getopt_long(argc, argv, "h", options, NULL)) >= 0) {
+		switch (option) {
+		case 's':
+			plan.seed = strtoull(optarg, NULL, 0);
+			break;
+		case 'o':
+			plan.ops = strtoull(optarg, NULL, 0);
+			break;
+		case 'd':
+			plan.seconds = atof(optarg);
+			break;
+		case 't':
+			plan.threads = (unsigned int)atoi(optarg);
+			break;
+		case 'f':
+			*script = script_read(optarg);
+			plan.script = script;
+			plan.threads = 1;
+			break;
+		case 'x':
+			child_executed(atoi(optarg));
+		case 'h':
+			usage(stdout);
+			exit(0);
+		default:
+			usage(stderr);
+			exit(2);
+		}
+	}
+	if (optind < argc || !plan.threads || plan.threads > 16) {
+		usage(stderr);
+		exit(2);
+	}
+	return plan;
+}
+
+/* ---- shrinking ---- */
+
+static char failure[sizeof(((struct report *)0)->where)];
+
+/* The same check: another failure would be another script. */
+static bool fails_again(struct script *script)
+{
+	struct plan plan = { .script = script, .threads = 1, .quiet = true };
+	bool again = false;
+
+	for (int i = 0; i < 3 && !again; i++)
+		again = !run_plan(&plan) && !strcmp(report->where, failure);
+	/* What comes after the failure is of no use. */
+	if (again && *script->at && *script->at < script->count)
+		script->count = *script->at;
+	return again;
+}
+
+static void shrink(struct script *script)
+{
+	unsigned int tries;
+
+	strcpy(failure, report->where);
+	note("it failed in operation %zu of %zu", *script->at, script->count);
+	script->count = *script->at;
+	if (!fails_again(script)) {
+		note("it does not fail when it is run again: no script");
+		return;
+	}
+	tries = script_shrink(script, fails_again, SHRINK_SECONDS);
+	note("%zu operations are left after %u tries: write the lines between the dashes to FILE, then fuzz --script FILE",
+	     script->count, tries);
+	printf("----\n");
+	script_print(script);
+	printf("----\n");
+}
+
+/* ---- what is left ---- */
+
+static size_t device_count(const char *name)
+{
+	char path[96], text[32];
+
+	snprintf(path, sizeof(path), SYSFS "%s", name);
+	if (!try_read_file(path, text, sizeof(text)))
+		return 0;
+	return strtoul(text, NULL, 10);
+}
+
+/* With all caches empty. */
+static size_t memory_free(void)
+{
+	try_write_file("/proc/sys/vm/drop_caches", "3");
+	return meminfo("MemFree");
+}
+
+struct before {
+	size_t free;
+	size_t faults, dropped, recycled, waits, pinned;
+};
+
+static struct before measure(void)
+{
+	return (struct before){
+		memory_free(), device_count("faults"), device_count("dropped"),
+		device_count("recycled"), device_count("waits"),
+		device_count("pinned"),
+	};
+}
+
+static void summarise(const struct before *before)
+{
+	struct before after = measure();
+
+	for (unsigned int i = 0; i < op_kinds(); i++) {
+		if (report->tried[i])
+			note("  %-12s %9llu tried %9llu done", kinds[i].name,
+			     report->tried[i], report->done[i]);
+	}
+	note("total: %llu operations, %llu pages lost, %llu stored anew, %llu SIGSEGVs due, %llu children, %zu killed for memory",
+	     report_tried(), report->lost, report->refilled, report->signals,
+	     report->children, pressure_oom_kills());
+	if (!native)
+		note("device: %zu faults, %zu dropped, %zu recycled, %zu waits, %zu passed over as held",
+		     after.faults - before->faults,
+		     after.dropped - before->dropped,
+		     after.recycled - before->recycled,
+		     after.waits - before->waits,
+		     after.pinned - before->pinned);
+}
+
+static int points;
+static bool all_passed = true;
+
+static void point(bool passed, const char *text)
+{
+	printf("%sok %d - %s\n", passed ? "" : "not ", ++points, text);
+	all_passed &= passed;
+}
+
+static bool nothing_resident(void)
+{
+	bool none = wait_for(device_count("resident") == 0, 20);
+
+	if (!none)
+		note("got %zu pages resident, want 0",
+		     device_count("resident"));
+	return none;
+}
+
+static bool memory_back(const struct before *before)
+{
+	bool back = wait_for(memory_free() + LEFT_OVER >= before->free, 20);
+	long long missing = (long long)before->free - (long long)memory_free();
+
+	note("left over: %lld KiB", missing / 1024);
+	return back;
+}
+
+/* ---- */
+
+/* For O_DIRECT: nobody swaps to it. */
+static void take_disk(void)
+{
+	const char *device = getenv("SWAPDEV");
+
+	if (device && swapoff(device) && errno != EINVAL)
+		tap_bail("swapoff %s: %s", device, tap_errno(errno));
+}
+
+static bool run(struct plan *plan, struct script *script)
+{
+	/* The same operations, but known before they are run. */
+	if (plan->threads == 1 && !plan->script && !plan->seconds) {
+		*script = script_random(plan->seed, plan->ops);
+		plan->script = script;
+	}
+	if (run_plan(plan))
+		return true;
+	note("%s: %s", report->where, report->text);
+	if (plan->threads > 1)
+		note("the seed gives the same operations again, not the same order: --seed %llu",
+		     (unsigned long long)plan->seed);
+	return false;
+}
+
+int main(int argc, char **argv)
+{
+	struct script script;
+	struct before before;
+	struct plan plan;
+	bool passed;
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	report_make();
+	plan = parse(argc, argv, &script);
+	printf("TAP version 13\n");
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	tap_setup();
+	take_disk();
+	model_make();
+	pressure_make_groups();
+	before = measure();
+	note("fuzz --seed %llu --ops %llu --threads %u",
+	     (unsigned long long)plan.seed, plan.ops, plan.threads);
+
+	passed = run(&plan, &script);
+	summarise(&before);
+	if (!passed && plan.script)
+		shrink(plan.script);
+	point(passed, "lines 1-42: no page ever read anything but its last store or zero");
+	if (!native) {
+		point(nothing_resident(), "line 36: nothing is resident when all have ended");
+		point(memory_back(&before), "line 36: the machine has its memory back");
+	}
+	printf("1..%d\n", points);
+	return all_passed ? 0 : 1;
+}

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* See pressure.h. */
+#define _GNU_SOURCE
+#include "pressure.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../memory.h"
+#include "op.h"
+#include "report.h"
+
+#define GROUPS 2U
+#define SYSFS "/sys/class/misc/droppable/"
+
+/* Children, page tables and stacks need some that nobody can take back. */
+#define LIMIT_ROOM (5 * MIB)
+#define HOG_ROOM (3 * MIB)
+
+static struct cgroup groups[GROUPS];
+static bool have_groups;
+static pid_t worker;
+
+/* In memory that all share: the storm's hog is ended by the supervisor. */
+struct hog {
+	pid_t pid;
+	unsigned int group;
+	volatile bool ready;
+	size_t limit[GROUPS];
+};
+
+static struct hog *hog;
+
+void pressure_make_groups(void)
+{
+	hog = shared_map(sizeof(*hog));
+	have_groups = !native && geteuid() == 0;
+	for (unsigned int i = 0; i < GROUPS && have_groups; i++)
+		groups[i] = cgroup_new(CGROUP_MAX);
+}
+
+static bool move(pid_t pid, unsigned int group)
+{
+	char path[160], text[32];
+
+	snprintf(path, sizeof(path), "%s/cgroup.procs", groups[group].path);
+	snprintf(text, sizeof(text), "%d", pid);
+	return try_write_file(path, text);
+}
+
+void pressure_enter(pid_t pid)
+{
+	worker = pid;
+	if (have_groups)
+		want(move(pid, 0));
+}
+
+size_t pressure_oom_kills(void)
+{
+	size_t sum = 0;
+
+	for (unsigned int i = 0; i < GROUPS && have_groups; i++)
+		sum += cgroup_event(&groups[i], "oom_kill");
+	return sum;
+}
+
+static bool drop_everything(void)
+{
+	return try_write_file(SYSFS "drop", "1");
+}
+
+/* ---- the hog ---- */
+
+static void hog_body(unsigned int group, size_t size)
+{
+	char *memory;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	try_write_file("/proc/self/oom_score_adj", "1000");
+	if (group < GROUPS)
+		move(getpid(), group);
+	else
+		cgroup_enter_root();
+	memory = anon_map(size);
+	for (size_t at = 0; at < size; at += PAGE)
+		memory[at] = 1;
+	hog->ready = true;
+	for (;;)
+		pause();
+}
+
+static void end_hog(void)
+{
+	if (!hog->pid)
+		return;
+	kill(hog->pid, SIGKILL);
+	while (waitpid(hog->pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	hog->pid = 0;
+}
+
+static size_t hog_size(unsigned int group, uint32_t value)
+{
+	size_t limit = hog->limit[group], used, room;
+
+	if (!limit)
+		return (1 + value % 16) * MIB;
+	drop_everything();
+	used = cgroup_get(&groups[group], "memory.current");
+	room = limit > used + HOG_ROOM ? limit - used - HOG_ROOM : 0;
+	return room / 4 * (1 + value % 4);
+}
+
+/* All that the machine has, but for a little. */
+static size_t global_size(uint32_t value)
+{
+	size_t available = meminfo("MemAvailable");
+	size_t spared = (24 + value % 32) * MIB;
+
+	return available > spared ? available - spared : 0;
+}
+
+bool op_hog(const struct op *op)
+{
+	unsigned int group = op->value & 1;
+	bool global = op->value % 11 == 0;
+	size_t size;
+	pid_t child;
+
+	if (!have_groups || hog->pid)
+		return false;
+	size = global ? global_size(op->value >> 8) :
+			hog_size(group, op->value >> 8);
+	if (size < PAGE)
+		return false;
+	hog->ready = false;
+	child = fork();
+	if (!child)
+		hog_body(global ? GROUPS : group, size);
+	if (child < 0)
+		return false;
+	hog->pid = child;
+	/* It may be slow, or have been killed. */
+	return wait_for(hog->ready || !alive(child), 20);
+}
+
+bool op_unhog(const struct op *op)
+{
+	bool any = hog->pid;
+
+	(void)op;
+	end_hog();
+	return any;
+}
+
+/* ---- limits ---- */
+
+/* What is there when all has been dropped, and a few MiB. */
+bool op_limit(const struct op *op)
+{
+	unsigned int group = op->value & 1;
+	size_t limit = CGROUP_MAX;
+
+	if (!have_groups)
+		return false;
+	if (op->value >> 1 & 3) {
+		drop_everything();
+		limit = cgroup_get(&groups[group], "memory.current") +
+			LIMIT_ROOM + (op->value >> 8) % (6 * MIB);
+	}
+	hog->limit[group] = limit == CGROUP_MAX ? 0 : limit;
+	return cgroup_try_set(&groups[group], "memory.max", limit);
+}
+
+void pressure_end(void)
+{
+	end_hog();
+	for (unsigned int i = 0; i < GROUPS && have_groups; i++) {
+		hog->limit[i] = 0;
+		cgroup_try_set(&groups[i], "memory.max", CGROUP_MAX);
+	}
+}
+
+bool op_cgroup(const struct op *op)
+{
+	return have_groups && move(worker, op->value & 1);
+}
+
+/* ---- drops ---- */
+
+bool op_reclaim(const struct op *op)
+{
+	struct cgroup *group = &groups[op->value & 1];
+
+	if (!have_groups || !cgroup_has(group, "memory.reclaim"))
+		return false;
+	/* EAGAIN: less than that. */
+	return cgroup_try_set(group, "memory.reclaim",
+			      (1 + (op->value >> 8) % 512) * PAGE) ||
+	       errno == EAGAIN;
+}
+
+bool op_caches(const struct op *op)
+{
+	(void)op;
+	return try_write_file("/proc/sys/vm/drop_caches", "2");
+}
+
+bool op_dropall(const struct op *op)
+{
+	(void)op;
+	return drop_everything();
+}

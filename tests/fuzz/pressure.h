@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What makes memory short, and what drops on command. */
+#ifndef FUZZ_PRESSURE_H
+#define FUZZ_PRESSURE_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+/* The groups that the run's processes live in; before the first fork. */
+void pressure_make_groups(void);
+/* Whose process moves between the groups; enters the first. */
+void pressure_enter(pid_t worker);
+/* Ends the hog, lifts all limits. */
+void pressure_end(void);
+size_t pressure_oom_kills(void);
+
+#endif /* FUZZ_PRESSURE_H */

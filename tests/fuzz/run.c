@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* See run.h. */
+#define _GNU_SOURCE
+#include "run.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "area.h"
+#include "hold.h"
+#include "pressure.h"
+#include "report.h"
+#include "touch.h"
+
+#define THREADS_MAX 16U
+#define PROGRESS_SECONDS 3
+#define STALL_SECONDS 100
+
+/* ---- the worker ---- */
+
+static const struct plan *plan;
+static pthread_barrier_t all_stopped;
+
+/* Whatever happened: each page is what the model says. */
+static void last_look(void)
+{
+	report_doing("the last look");
+	hold_release_all();
+	for (unsigned int a = 0; a < AREAS; a++)
+		for (unsigned int i = self.id; i < AREA_PAGES;
+		     i += self.threads)
+			touch_load(a, i);
+}
+
+static void run_random(void)
+{
+	uint64_t state = plan->seed * 1000003 + self.id + 1;
+	unsigned long long ops = plan->ops / plan->threads;
+	unsigned int without = self.threads > 1 ? OP_PRESSURE : 0;
+
+	while ((plan->seconds || ops--) && !report->stop) {
+		struct op op = op_random(&state, 0, without);
+
+		op_run(&op);
+	}
+}
+
+static void run_script(void)
+{
+	struct script *script = plan->script;
+
+	for (size_t i = 0; i < script->count && !report->stop; i++) {
+		*script->at = i + 1;
+		op_run(&script->ops[i]);
+	}
+}
+
+static void *thread_body(void *argument)
+{
+	self.id = (unsigned int)(uintptr_t)argument;
+	self.threads = plan->threads;
+	self.alone = plan->threads == 1;
+	if (plan->script)
+		run_script();
+	else
+		run_random();
+	/* While others still change mappings, pages may be nowhere. */
+	pthread_barrier_wait(&all_stopped);
+	last_look();
+	return NULL;
+}
+
+static void worker(void)
+{
+	pthread_t threads[THREADS_MAX];
+
+	setpgid(0, 0);
+	pressure_enter(getpid());
+	try_write_file("/proc/self/oom_score_adj", "-900");
+	area_catch_signals();
+	area_open_files();
+	area_map_all();
+	pthread_barrier_init(&all_stopped, NULL, plan->threads);
+	for (uintptr_t id = 1; id < plan->threads; id++)
+		want_eq(pthread_create(&threads[id], NULL, thread_body,
+				       (void *)id), 0);
+	thread_body(NULL);
+	for (unsigned int id = 1; id < plan->threads; id++)
+		pthread_join(threads[id], NULL);
+	_exit(0);
+}
+
+/* ---- the storm ---- */
+
+static void storm(void)
+{
+	uint64_t state = plan->seed * 999983 + 7;
+
+	setpgid(0, 0);
+	while (!report->stop) {
+		struct op op = op_random(&state, OP_PRESSURE, 0);
+
+		op_run(&op);
+		pause_seconds((double)(op.value % 64) / 1000);
+	}
+	pressure_end();
+	_exit(0);
+}
+
+/* ---- the supervisor ---- */
+
+static void print_progress(double since)
+{
+	note("%.0f s: %llu operations, %llu pages lost, %llu stored anew, %llu SIGSEGVs due, %llu children",
+	     now() - since, report_tried(), report->lost, report->refilled,
+	     report->signals, report->children);
+}
+
+/* Where a process hangs, thread by thread, as the kernel tells it. */
+static void print_stacks(pid_t pid)
+{
+	char path[64], text[2048];
+	struct dirent *entry;
+	DIR *tasks;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	tasks = opendir(path);
+	while (tasks && (entry = readdir(tasks))) {
+		if (entry->d_name[0] == '.')
+			continue;
+		snprintf(path, sizeof(path), "/proc/%d/task/%.16s/stack", pid,
+			 entry->d_name);
+		if (try_read_file(path, text, sizeof(text)))
+			note("thread %s:\n%s", entry->d_name, text);
+	}
+	if (tasks)
+		closedir(tasks);
+}
+
+static void stalled(pid_t pid)
+{
+	if (!atomic_fetch_add(&report->failed, 1)) {
+		strcpy(report->where, "stalled");
+		snprintf(report->text, sizeof(report->text),
+			 "got no operation done for %d s", STALL_SECONDS);
+	}
+	print_stacks(pid);
+}
+
+/* Until the worker has ended: its status. */
+static int watch(pid_t pid)
+{
+	double start = now(), said = start, moved = start, end;
+	unsigned long long tried = 0;
+	int status;
+
+	end = plan->seconds ? start + plan->seconds : 0;
+	while (!waitpid(pid, &status, WNOHANG)) {
+		pause_seconds(0.02);
+		if (!plan->quiet && now() > said + PROGRESS_SECONDS) {
+			print_progress(start);
+			said = now();
+		}
+		if (end && now() > end)
+			report->stop = true;
+		if (tried != report_tried()) {
+			tried = report_tried();
+			moved = now();
+		} else if (now() > moved + STALL_SECONDS) {
+			stalled(pid);
+			kill(-pid, SIGKILL);
+			moved = now();
+		}
+	}
+	return status;
+}
+
+static pid_t start(void (*body)(void))
+{
+	pid_t child = spawn();
+
+	if (!child) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		body();
+	}
+	setpgid(child, child);
+	return child;
+}
+
+static void end_group(pid_t leader)
+{
+	kill(-leader, SIGKILL);
+	while (waitpid(-leader, NULL, 0) > 0 || errno == EINTR)
+		;
+}
+
+bool run_plan(const struct plan *new)
+{
+	pid_t working, storming = 0;
+	int status;
+
+	plan = new;
+	report_clear();
+	model_clear();
+	working = start(worker);
+	if (plan->threads > 1 && !native && geteuid() == 0) {
+		pressure_enter(working);
+		storming = start(storm);
+	}
+	status = watch(working);
+	report->stop = true;
+	end_group(working);
+	if (storming)
+		end_group(storming);
+	pressure_end();
+	if (!report->failed && status) {
+		report->failed = 1;
+		strcpy(report->where, "died");
+		snprintf(report->text, sizeof(report->text),
+			 "got a worker dead with status %#x", status);
+	}
+	return !report->failed;
+}

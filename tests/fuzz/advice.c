@@ -243,7 +243,8 @@ static void want_unlocked(void)
 
 	if (native || !self.alone)
 		return;
-	want(try_read_file("/proc/self/status", text, sizeof(text)));
+	if (!try_read_file("/proc/self/status", text, sizeof(text)))
+		return;
 	at = strstr(text, "VmLck:");
 	want(at);
 	want_eq(strtoul(at + 6, NULL, 10), 0);
@@ -381,7 +382,7 @@ bool op_news(const struct op *op)
 	if (poller.revents && got < 0 && self.alone && !self.depth)
 		fail("got nothing to read where poll said there was");
 	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", poller.fd);
-	want(try_read_file(path, text, sizeof(text)));
-	want(strstr(text, "resident:"));
+	if (try_read_file(path, text, sizeof(text)))
+		want(strstr(text, "resident:"));
 	return got > 0;
 }

@@ -148,6 +148,18 @@ void change_end(struct discard *change, int fresh)
 	pthread_mutex_unlock(&area->lock);
 }
 
+bool area_thread(pthread_t *thread, void *(*body)(void *), void *argument)
+{
+	pthread_attr_t attributes;
+	int error;
+
+	pthread_attr_init(&attributes);
+	pthread_attr_setstacksize(&attributes, 256 * KIB);
+	error = pthread_create(thread, &attributes, body, argument);
+	pthread_attr_destroy(&attributes);
+	return !error;
+}
+
 void area_lock_all(void)
 {
 	for (unsigned int a = 0; a < AREAS; a++)
@@ -162,9 +174,12 @@ void area_unlock_all(void)
 
 /* ---- touching ---- */
 
+static __thread siginfo_t caught;
+
 static void on_signal(int signal, siginfo_t *info, void *context)
 {
 	(void)context;
+	caught = *info;
 	if (area_guard)
 		siglongjmp(*area_guard, signal);
 	fail("got signal %d at %p outside of any access", signal,
@@ -214,5 +229,7 @@ void access_caught(const struct access *access, int signal, bool store)
 	if (access_stable(access) && access->words &&
 	    access->protection & needed &&
 	    !(access->protection & PROT_UNKNOWN))
-		fail("got SIGSEGV in %s, which is mapped", model_name(access->page));
+		fail("got SIGSEGV at %p (code %d) in %s, which is mapped at %p, protection %d",
+		     caught.si_addr, caught.si_code, model_name(access->page),
+		     (void *)access->words, access->protection);
 }

@@ -41,6 +41,12 @@ void change_begin(struct discard *change, unsigned int area,
  */
 void change_end(struct discard *change, int fresh);
 
+/*
+ * A thread whose stack is small: mlockall(2) makes all of it resident, in
+ * groups that have little memory.  False if there is no memory for it.
+ */
+bool area_thread(pthread_t *thread, void *(*body)(void *), void *argument);
+
 /* fork(2) wants no mapping half changed. */
 void area_lock_all(void);
 void area_unlock_all(void);

@@ -30,13 +30,13 @@ struct queue {
 
 static __thread struct queue queue;
 
-static void make_queue(void)
+static bool make_queue(void)
 {
 	if (queue.made)
-		return;
+		return true;
 	memset(&queue, 0, sizeof(queue));
-	want_ok(pipe2(queue.ends, O_CLOEXEC | O_NONBLOCK));
-	queue.made = true;
+	queue.made = !pipe2(queue.ends, O_CLOEXEC | O_NONBLOCK);
+	return queue.made;
 }
 
 /*
@@ -78,7 +78,8 @@ bool op_hold(const struct op *op)
 {
 	bool any = false;
 
-	make_queue();
+	if (!make_queue())
+		return false;
 	for_owned(op, index) {
 		unsigned int at = (queue.first + queue.count) % PIPE_PAGES;
 
@@ -162,11 +163,11 @@ static bool make_ring(void)
 		       ring.file, IORING_OFF_SQ_RING);
 	ring.sqes = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED,
 			 ring.file, IORING_OFF_SQES);
-	if (ring.sq == MAP_FAILED || ring.sqes == MAP_FAILED) {
+	if (ring.sq == MAP_FAILED || ring.sqes == MAP_FAILED ||
+	    pipe2(ring.ends, O_CLOEXEC | O_NONBLOCK)) {
 		close(ring.file);
 		return false;
 	}
-	want_ok(pipe2(ring.ends, O_CLOEXEC | O_NONBLOCK));
 	ring.made = true;
 	return true;
 }

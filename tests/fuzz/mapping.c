@@ -66,11 +66,13 @@ bool op_map(const struct op *op)
 	int slot = op->value & 1;
 	unsigned int file = op->value >> 1 & 1;
 	int flags = op->value & 0x70 ? 0 : MAP_POPULATE;
-	void *got;
+	void *got = MAP_FAILED;
 
 	change_begin(&change, op->area, op->page, op->count, NO_SLOT);
-	want_ok(munmap(at(op, !slot), length(op)));
-	got = area_map(op->area, slot, op->page, op->count, file, flags);
+	/* Cutting a mapping in two takes memory. */
+	if (!munmap(at(op, !slot), length(op)))
+		got = area_map(op->area, slot, op->page, op->count, file,
+			       flags);
 	if (got != MAP_FAILED)
 		note_fresh(op, file, PROT_READ | PROT_WRITE);
 	else

@@ -21,6 +21,7 @@
 /* Children, page tables and stacks need some that nobody can take back. */
 #define LIMIT_ROOM (5 * MIB)
 #define HOG_ROOM (3 * MIB)
+#define GREEDY_SECONDS 0.5
 
 static struct cgroup groups[GROUPS];
 static bool have_groups;
@@ -76,17 +77,42 @@ static bool drop_everything(void)
 
 /* ---- the hog ---- */
 
-static void hog_body(unsigned int group, size_t size)
+/*
+ * Takes whatever its group has left, for a while, all but a few pages: then
+ * faults find no memory, and nobody is to be killed for it.
+ */
+static void be_greedy(unsigned int group, char *memory, size_t size)
+{
+	double end = now() + GREEDY_SECONDS;
+	size_t at = 0;
+
+	hog->ready = true;
+	while (now() < end) {
+		size_t used = cgroup_get(&groups[group], "memory.current");
+
+		if (used + 16 * PAGE > hog->limit[group] || at == size) {
+			pause_seconds(0.001);
+			continue;
+		}
+		memory[at] = 1;
+		at += PAGE;
+	}
+	_exit(0);
+}
+
+static void hog_body(unsigned int group, size_t size, bool greedy)
 {
 	char *memory;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	try_write_file("/proc/self/oom_score_adj", "1000");
+	try_write_file("/proc/self/oom_score_adj", greedy ? "-1000" : "1000");
 	if (group < GROUPS)
 		move(getpid(), group);
 	else
 		cgroup_enter_root();
 	memory = anon_map(size);
+	if (greedy)
+		be_greedy(group, memory, size);
 	for (size_t at = 0; at < size; at += PAGE)
 		memory[at] = 1;
 	hog->ready = true;
@@ -125,23 +151,38 @@ static size_t global_size(uint32_t value)
 	return available > spared ? available - spared : 0;
 }
 
+/* How much, and whose: of one group, or of the machine. */
+static size_t choose_hog(uint32_t value, unsigned int *group, bool *greedy)
+{
+	*group = value & 1;
+	*greedy = false;
+	if (value % 11 == 0) {
+		*group = GROUPS;
+		return global_size(value >> 8);
+	}
+	if (hog->limit[*group] && value >> 1 & 1) {
+		*greedy = true;
+		return hog->limit[*group];
+	}
+	return hog_size(*group, value >> 8);
+}
+
 bool op_hog(const struct op *op)
 {
-	unsigned int group = op->value & 1;
-	bool global = op->value % 11 == 0;
+	unsigned int group;
+	bool greedy;
 	size_t size;
 	pid_t child;
 
 	if (!have_groups || hog->pid)
 		return false;
-	size = global ? global_size(op->value >> 8) :
-			hog_size(group, op->value >> 8);
+	size = choose_hog(op->value, &group, &greedy);
 	if (size < PAGE)
 		return false;
 	hog->ready = false;
 	child = fork();
 	if (!child)
-		hog_body(global ? GROUPS : group, size);
+		hog_body(group, size, greedy);
 	if (child < 0)
 		return false;
 	hog->pid = child;

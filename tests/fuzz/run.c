@@ -83,14 +83,13 @@ static void worker(void)
 
 	setpgid(0, 0);
 	pressure_enter(getpid());
-	try_write_file("/proc/self/oom_score_adj", "-900");
+	try_write_file("/proc/self/oom_score_adj", "-1000");
 	area_catch_signals();
 	area_open_files();
 	area_map_all();
 	pthread_barrier_init(&all_stopped, NULL, plan->threads);
 	for (uintptr_t id = 1; id < plan->threads; id++)
-		want_eq(pthread_create(&threads[id], NULL, thread_body,
-				       (void *)id), 0);
+		want(area_thread(&threads[id], thread_body, (void *)id));
 	thread_body(NULL);
 	for (unsigned int id = 1; id < plan->threads; id++)
 		pthread_join(threads[id], NULL);

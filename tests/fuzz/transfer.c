@@ -17,6 +17,8 @@ uint64_t *transfer_buffer(void)
 	static __thread uint64_t buffer[PAGE_WORDS]
 		__attribute__((aligned(4096)));
 
+	/* A fault of our own is tried until there is memory, the kernel's not. */
+	*(volatile uint64_t *)buffer = *(volatile uint64_t *)buffer;
 	return buffer;
 }
 
@@ -104,7 +106,8 @@ bool op_pipe(const struct op *op)
 	bool done;
 	int ends[2];
 
-	want_ok(pipe2(ends, O_CLOEXEC | O_NONBLOCK));
+	if (pipe2(ends, O_CLOEXEC | O_NONBLOCK))
+		return false;
 	done = each(op, pipe_out, pipe_in, ends);
 	close(ends[0]);
 	close(ends[1]);

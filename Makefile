@@ -24,6 +24,8 @@ help:
 	@echo 'make compare         the device beside native MAP_DROPPABLE, line by line'
 	@echo 'make matrix          the tests of reclaim in guests set up otherwise (hours)'
 	@echo 'make bench           what a page costs, in instructions'
+	@echo 'make fuzz            random operations with a model, for some minutes'
+	@echo 'make soak            the same for half an hour on each of three kernels'
 	@echo 'make module          the module, for KVER ($(KVER)) or KDIR'
 	@echo 'make style           shellcheck, man page lint, checkpatch if there is one'
 	@echo 'make clean'
@@ -49,6 +51,10 @@ module:
 
 check:
 	tests/check
+fuzz:
+	tests/fuzz/in-guests
+soak:
+	tests/fuzz/in-guests --soak
 demo:
 	tests/demo/run
 compare:
@@ -90,5 +96,6 @@ clean:
 		-o -name Module.symvers -o -name modules.order \
 		-o -name .module-common.o -o -name built-in.a \) -type f -delete
 
-.PHONY: all help lib module check demo compare matrix bench install \
-	install-lib install-module uninstall uninstall-lib uninstall-module style clean
+.PHONY: all help lib module check fuzz soak demo compare matrix bench \
+	install install-lib install-module uninstall uninstall-lib \
+	uninstall-module style clean

@@ -47,7 +47,14 @@ build_programs() {
 		"$cc" "${flags[@]}" -o "build/tests/$program" \
 			"tests/$program.c" build/tests/tap.o build/tests/memory.o
 	done
+	build_fuzz
 	build_example
+}
+
+build_fuzz() {
+	mkdir -p build/tests
+	"${CC:-gcc}" -static -O2 -Wall -Wextra -Werror -Iinclude/uapi -pthread \
+		-o build/tests/fuzz tests/fuzz/*.c tests/memory.c
 }
 
 # As a user builds it: against the installed library, found by pkg-config.

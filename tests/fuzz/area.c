@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #include "report.h"
@@ -178,12 +179,14 @@ static __thread siginfo_t caught;
 
 static void on_signal(int signal, siginfo_t *info, void *context)
 {
-	(void)context;
+	const ucontext_t *state = context;
+
 	caught = *info;
 	if (area_guard)
 		siglongjmp(*area_guard, signal);
-	fail("got signal %d at %p outside of any access", signal,
-	     info->si_addr);
+	fail("got signal %d (code %d) for %p at instruction %llx, outside of any access",
+	     signal, info->si_code, info->si_addr,
+	     state->uc_mcontext.gregs[REG_RIP]);
 }
 
 void area_catch_signals(void)

@@ -22,6 +22,7 @@
 #include "area.h"
 #include "hold.h"
 #include "op.h"
+#include "pressure.h"
 #include "report.h"
 #include "touch.h"
 #include "transfer.h"
@@ -361,6 +362,67 @@ bool op_ptrace(const struct op *op)
 	}
 	join_child(child, place, 0);
 	return done;
+}
+
+/* ---- no memory at all ---- */
+
+/*
+ * Only what needs no memory but the area's: all else of the process is resident
+ * by then, page tables included, since nothing else forgives a lack of it.
+ */
+static const char *const frugal[] = { "fill", "patch", "load", "discard",
+				      "drop", "dropfile", "mincore" };
+
+static bool is_frugal(const struct op *op)
+{
+	for (size_t i = 0; i < sizeof(frugal) / sizeof(frugal[0]); i++) {
+		if (!strcmp(kinds[op->kind].name, frugal[i]))
+			return true;
+	}
+	return false;
+}
+
+static void starved_body(const struct op *op)
+{
+	struct op all = { .area = op->area, .count = AREA_PAGES };
+	uint64_t state = op->value | 1ULL << 40;
+
+	op_map(&all);
+	for (unsigned int i = 0; i < AREA_PAGES; i++)
+		touch_store(op->area, i, 0, 1);
+	if (mlockall(MCL_CURRENT) || !pressure_enter_starved())
+		_exit(0);
+	for (unsigned int left = 20 + op->value % 40; left;) {
+		struct op next = op_random(&state, 0, OP_FORKS | OP_PRESSURE);
+
+		if (!is_frugal(&next))
+			continue;
+		next.area = op->area;
+		op_run(&next);
+		left--;
+	}
+	_exit(0);
+}
+
+bool op_starve(const struct op *op)
+{
+	struct process *place;
+	bool entered;
+	pid_t child;
+
+	if (!pressure_starve())
+		return false;
+	child = fork_child(&place);
+	if (!child)
+		starved_body(op);
+	entered = child > 0 && wait_for(pressure_somebody_starves() ||
+					!alive(child), 20);
+	if (entered)
+		usleep(10000 + op->value % 100000);
+	pressure_feed();
+	if (child > 0)
+		join_child(child, place, 0);
+	return entered;
 }
 
 /* ---- reaching into the parent ---- */

@@ -55,6 +55,7 @@ const struct kind kinds[] = {
 	{ "pass", 1, OP_FORKS | OP_DEVICE, op_pass },
 	{ "ptrace", 2, OP_FORKS, op_ptrace },
 	{ "peek", 2, OP_FORKS, op_peek },
+	{ "starve", 2, OP_FORKS | OP_ROOT, op_starve },
 	{ "hog", 2, OP_PRESSURE | OP_ROOT, op_hog },
 	{ "unhog", 2, OP_PRESSURE | OP_ROOT, op_unhog },
 	{ "limit", 3, OP_PRESSURE | OP_ROOT, op_limit },
@@ -169,12 +170,46 @@ bool op_parse(const char *text, struct op *op)
 	return false;
 }
 
+/*
+ * The latest operations of this process, as they began; a child starts with its
+ * parent's.
+ */
+#define HISTORY 32U
+
+static struct past {
+	struct op op;
+	unsigned int thread;
+	char result;
+} history[HISTORY];
+static atomic_uint happened;
+
+void op_print_history(void)
+{
+	unsigned int end = happened;
+	char text[OP_TEXT];
+
+	for (unsigned int i = end > HISTORY ? end - HISTORY : 0; i < end; i++) {
+		struct past *past = &history[i % HISTORY];
+
+		note("  before: [%u] %s%s", past->thread,
+		     op_text(&past->op, text),
+		     past->result == '-' ? " (failed)" :
+		     past->result == '?' ? " (not over)" : "");
+	}
+}
+
 void op_run(const struct op *op)
 {
+	struct past *past = &history[happened++ % HISTORY];
 	static __thread char text[OP_TEXT];
 
+	*past = (struct past){ *op, self.id, '?' };
 	report_doing(op_text(op, text));
 	report->tried[op->kind]++;
-	if (kinds[op->kind].run(op))
+	if (kinds[op->kind].run(op)) {
 		report->done[op->kind]++;
+		past->result = '+';
+	} else {
+		past->result = '-';
+	}
 }

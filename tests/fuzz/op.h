@@ -48,8 +48,9 @@ struct op op_random(uint64_t *state, unsigned int with, unsigned int without);
 /* False if it is no operation. */
 bool op_parse(const char *text, struct op *op);
 const char *op_text(const struct op *op, char text[OP_TEXT]);
-/* Counts it. */
+/* Counts it, and remembers it for a failure. */
 void op_run(const struct op *op);
+void op_print_history(void);
 
 /**
  * struct self - what a thread is and has
@@ -132,6 +133,7 @@ bool op_exec(const struct op *op);
 bool op_pass(const struct op *op);
 bool op_ptrace(const struct op *op);
 bool op_peek(const struct op *op);
+bool op_starve(const struct op *op);
 /* pressure.c */
 bool op_hog(const struct op *op);
 bool op_unhog(const struct op *op);

@@ -24,14 +24,16 @@
 #define GREEDY_SECONDS 0.5
 
 static struct cgroup groups[GROUPS];
+static struct cgroup starved;
 static bool have_groups;
 static pid_t worker;
 
 /* In memory that all share: the storm's hog is ended by the supervisor. */
 struct hog {
 	pid_t pid;
-	unsigned int group;
 	volatile bool ready;
+	atomic_bool starving;
+	atomic_bool entered;
 	size_t limit[GROUPS];
 };
 
@@ -43,15 +45,22 @@ void pressure_make_groups(void)
 	have_groups = !native && geteuid() == 0;
 	for (unsigned int i = 0; i < GROUPS && have_groups; i++)
 		groups[i] = cgroup_new(CGROUP_MAX);
+	if (have_groups)
+		starved = cgroup_new(CGROUP_MAX);
+}
+
+static bool move_to(pid_t pid, const struct cgroup *group)
+{
+	char path[160], text[32];
+
+	snprintf(path, sizeof(path), "%s/cgroup.procs", group->path);
+	snprintf(text, sizeof(text), "%d", pid);
+	return try_write_file(path, text);
 }
 
 static bool move(pid_t pid, unsigned int group)
 {
-	char path[160], text[32];
-
-	snprintf(path, sizeof(path), "%s/cgroup.procs", groups[group].path);
-	snprintf(text, sizeof(text), "%d", pid);
-	return try_write_file(path, text);
+	return move_to(pid, &groups[group]);
 }
 
 void pressure_enter(pid_t pid)
@@ -79,7 +88,7 @@ static bool drop_everything(void)
 
 /*
  * Takes whatever its group has left, for a while, all but a few pages: then
- * faults find no memory, and nobody is to be killed for it.
+ * faults find little memory, and it is the one to be killed.
  */
 static void be_greedy(unsigned int group, char *memory, size_t size)
 {
@@ -105,7 +114,7 @@ static void hog_body(unsigned int group, size_t size, bool greedy)
 	char *memory;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	try_write_file("/proc/self/oom_score_adj", greedy ? "-1000" : "1000");
+	try_write_file("/proc/self/oom_score_adj", "1000");
 	if (group < GROUPS)
 		move(getpid(), group);
 	else
@@ -197,6 +206,33 @@ bool op_unhog(const struct op *op)
 	(void)op;
 	end_hog();
 	return any;
+}
+
+/* ---- nothing at all ---- */
+
+bool pressure_starve(void)
+{
+	if (!have_groups || atomic_exchange(&hog->starving, true))
+		return false;
+	hog->entered = false;
+	return cgroup_try_set(&starved, "memory.max", 0);
+}
+
+bool pressure_enter_starved(void)
+{
+	hog->entered = move_to(getpid(), &starved);
+	return hog->entered;
+}
+
+bool pressure_somebody_starves(void)
+{
+	return hog->entered;
+}
+
+void pressure_feed(void)
+{
+	cgroup_try_set(&starved, "memory.max", CGROUP_MAX);
+	hog->starving = false;
 }
 
 /* ---- limits ---- */

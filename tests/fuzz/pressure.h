@@ -13,5 +13,13 @@ void pressure_enter(pid_t worker);
 /* Ends the hog, lifts all limits. */
 void pressure_end(void);
 size_t pressure_oom_kills(void);
+/*
+ * A group of its own that has no memory to give.  False if somebody is in it.
+ * The calling process enters; somebody else ends it.
+ */
+bool pressure_starve(void);
+bool pressure_enter_starved(void);
+bool pressure_somebody_starves(void);
+void pressure_feed(void);
 
 #endif /* FUZZ_PRESSURE_H */

@@ -16,6 +16,7 @@
 #include "../tap.h"
 
 struct report *report;
+void (*report_history)(void);
 static __thread const char *doing;
 
 void report_make(void)
@@ -92,6 +93,8 @@ void tap_fail(const char *file, int line, const char *format, ...)
 		snprintf(report->text + used, sizeof(report->text) - used,
 			 " (process %d, thread %d, in: %s)", getpid(), gettid(),
 			 doing ? doing : "-");
+		if (report_history)
+			report_history();
 	}
 	report->stop = true;
 	_exit(EXIT_FAILED);

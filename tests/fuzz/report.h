@@ -19,6 +19,7 @@
  * @failed:	taken by the first failure
  * @where:	file and line of the check: tells failures apart
  * @text:	what it said
+ * @ready:	the worker has its threads, memory may become short
  * @stop:	no new operations
  * @tried:	operations begun, by kind
  * @done:	of those, the ones that did what they were to do
@@ -32,6 +33,7 @@ struct report {
 	atomic_int failed;
 	char where[64];
 	char text[1024];
+	atomic_bool ready;
 	atomic_bool stop;
 	atomic_ullong tried[KINDS_MAX];
 	atomic_ullong done[KINDS_MAX];
@@ -50,5 +52,7 @@ unsigned long long report_tried(void);
 
 /* What the next failure of this thread is to say about its circumstances. */
 void report_doing(const char *text);
+/* Called by the first failure: says what came before it. */
+extern void (*report_history)(void);
 
 #endif /* FUZZ_REPORT_H */

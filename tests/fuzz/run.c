@@ -21,7 +21,8 @@
 
 #define THREADS_MAX 16U
 #define PROGRESS_SECONDS 3
-#define STALL_SECONDS 100
+#define STALL_SECONDS 60
+#define GIVE_UP_SECONDS 30
 
 /* ---- the worker ---- */
 
@@ -45,7 +46,7 @@ static void run_random(void)
 	unsigned long long ops = plan->ops / plan->threads;
 	unsigned int without = self.threads > 1 ? OP_PRESSURE : 0;
 
-	while ((plan->seconds || ops--) && !report->stop) {
+	while (ops-- && !report->stop) {
 		struct op op = op_random(&state, 0, without);
 
 		op_run(&op);
@@ -82,6 +83,7 @@ static void worker(void)
 	pthread_t threads[THREADS_MAX];
 
 	setpgid(0, 0);
+	report_history = plan->script ? NULL : op_print_history;
 	pressure_enter(getpid());
 	try_write_file("/proc/self/oom_score_adj", "-1000");
 	area_catch_signals();
@@ -90,6 +92,7 @@ static void worker(void)
 	pthread_barrier_init(&all_stopped, NULL, plan->threads);
 	for (uintptr_t id = 1; id < plan->threads; id++)
 		want(area_thread(&threads[id], thread_body, (void *)id));
+	report->ready = true;
 	thread_body(NULL);
 	for (unsigned int id = 1; id < plan->threads; id++)
 		pthread_join(threads[id], NULL);
@@ -103,6 +106,8 @@ static void storm(void)
 	uint64_t state = plan->seed * 999983 + 7;
 
 	setpgid(0, 0);
+	while (!report->ready && !report->stop)
+		pause_seconds(0.01);
 	while (!report->stop) {
 		struct op op = op_random(&state, OP_PRESSURE, 0);
 
@@ -151,32 +156,46 @@ static void stalled(pid_t pid)
 			 "got no operation done for %d s", STALL_SECONDS);
 	}
 	print_stacks(pid);
+	kill(-pid, SIGKILL);
+}
+
+/* The storm goes on when the worker hangs: its operations don't count. */
+static unsigned long long worked(void)
+{
+	unsigned long long sum = 0;
+
+	for (unsigned int i = 0; i < op_kinds(); i++)
+		if (plan->threads == 1 || !(kinds[i].flags & OP_PRESSURE))
+			sum += report->tried[i];
+	return sum;
 }
 
 /* Until the worker has ended: its status. */
 static int watch(pid_t pid)
 {
-	double start = now(), said = start, moved = start, end;
-	unsigned long long tried = 0;
+	double start = now(), said = start, moved = start;
+	unsigned long long last = 0;
+	bool killed = false;
 	int status;
 
-	end = plan->seconds ? start + plan->seconds : 0;
 	while (!waitpid(pid, &status, WNOHANG)) {
 		pause_seconds(0.02);
 		if (!plan->quiet && now() > said + PROGRESS_SECONDS) {
 			print_progress(start);
 			said = now();
 		}
-		if (end && now() > end)
+		if (plan->seconds && now() > start + plan->seconds)
 			report->stop = true;
-		if (tried != report_tried()) {
-			tried = report_tried();
-			moved = now();
-		} else if (now() > moved + STALL_SECONDS) {
-			stalled(pid);
-			kill(-pid, SIGKILL);
+		if (last != worked()) {
+			last = worked();
 			moved = now();
 		}
+		if (!killed && now() > moved + STALL_SECONDS) {
+			stalled(pid);
+			killed = true;
+		}
+		if (killed && now() > moved + STALL_SECONDS + GIVE_UP_SECONDS)
+			tap_bail("the worker can't even be killed");
 	}
 	return status;
 }

@@ -10,7 +10,7 @@
  * @script:	if set: that, in one thread
  * @seed:	else random operations
  * @ops:	so many, all threads together; children's come on top
- * @seconds:	or for that long, if not 0
+ * @seconds:	no longer than that, if not 0
  * @threads:	of the worker
  * @quiet:	no progress
  */

@@ -21,7 +21,7 @@ all_kernels() {
 
 # Static: what they were built with and what the guest has need not agree.
 build_programs() {
-	local cc=${CC:-gcc} program own
+	local cc=${CC:-gcc} program own objects
 	local flags=(-static -O2 -Wall -Wextra -Werror -Iinclude/uapi -pthread)
 
 	mkdir -p build/tests
@@ -44,11 +44,15 @@ build_programs() {
 				"tests/$program.c"
 			continue
 		fi
+		# One with a main() of its own only starts the tests.
+		objects=(build/tests/tap.o build/tests/memory.o)
+		! grep -q '^int main(' "tests/$program.c" || objects=()
 		"$cc" "${flags[@]}" -o "build/tests/$program" \
-			"tests/$program.c" build/tests/tap.o build/tests/memory.o
+			"tests/$program.c" "${objects[@]}"
 	done
 	build_fuzz
 	build_example
+	build_shim "$cc"
 }
 
 build_fuzz() {
@@ -66,4 +70,28 @@ build_example() {
 	PKG_CONFIG_PATH=$stage/lib/pkgconfig \
 		make -s -C userspace/examples WERROR=-Werror STATIC=1 \
 		BUILD="$PWD/build/tests"
+}
+
+# with_libraries PROGRAM DIRECTORY: copy what a dynamic program needs beside it:
+# a guest has none of it.
+with_libraries() {
+	ldd "$1" | grep -o '/[^ ]*' | while read -r library; do
+		cp -L "$library" "$2/"
+	done
+}
+
+# The shim is for dynamic programs, so its tests are one.
+build_shim() {
+	local cc=$1 dir=build/tests/shim.d program
+
+	mkdir -p "$dir"
+	make -s -C userspace/preload WERROR=-Werror
+	cp userspace/preload/build/libdroppable-preload.so "$dir"
+	"$cc" -O2 -Wall -Wextra -Werror -Iinclude/uapi -pthread -o "$dir/inside" \
+		tests/shim/inside.c build/tests/tap.o build/tests/memory.o
+	with_libraries "$dir/inside" "$dir"
+	# Without a network their tests are skipped, and say so.
+	tests/selftests "$dir" || for program in 6.11 7.3; do
+		: >"$dir/droppable-$program"
+	done
 }

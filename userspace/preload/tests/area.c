@@ -64,7 +64,7 @@ static size_t random_page(void)
 
 static int model_agrees(void)
 {
-	for (int i = 0; i < 3000; i++) {
+	for (int i = 0; i < 500; i++) {
 		size_t a = random_page(), b = random_page();
 		size_t at = a < b ? a : b, end = a < b ? b : a;
 		bool ours = next() % 2;
@@ -94,7 +94,7 @@ static void *own_pages(void *argument)
 {
 	uintptr_t mine = (uintptr_t)argument;
 
-	for (int round = 0; round < 200; round++) {
+	for (int round = 0; round < 50; round++) {
 		for (uintptr_t i = mine; i < 600; i += THREADS) {
 			uintptr_t at = SHARED + i * PAGE;
 

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The processes that have the device open or mapped. */
+#ifndef DROPPABLE_TOOL_PROCESSES_H
+#define DROPPABLE_TOOL_PROCESSES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct process {
+	pid_t pid;
+	uint64_t started;	/* in clock ticks: tells reused PIDs apart */
+	char name[64];		/* printable */
+	uint64_t mapped;	/* bytes */
+	uint64_t resident;	/* bytes */
+	/*
+	 * Sums over its open descriptors of the device, which count for all
+	 * who share them, and for their mappings.  A mapping whose descriptor
+	 * was closed is in no count.
+	 */
+	unsigned int descriptors;
+	uint64_t faults, dropped, recycled, waits, pinned;
+};
+
+/**
+ * processes_find() - all of them, by PID
+ * @count:	out: how many
+ * @hidden:	out: how many processes couldn't be looked at
+ *
+ * Returns an array to be freed; NULL if there is none.
+ */
+struct process *processes_find(size_t *count, size_t *hidden);
+
+#endif /* DROPPABLE_TOOL_PROCESSES_H */

@@ -1,0 +1,414 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* droppable top */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <termios.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "json.h"
+#include "processes.h"
+#include "system.h"
+#include "tool.h"
+
+/* What was so at one moment. */
+struct sample {
+	double when;		/* monotonic, seconds */
+	struct totals totals;
+	struct process *list;
+	size_t count, hidden;
+};
+
+/* Per second, between two samples. */
+struct rates {
+	double faults, dropped, recycled, waits;
+};
+
+static double seconds(clockid_t clock)
+{
+	struct timespec now;
+
+	clock_gettime(clock, &now);
+	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static bool take(struct sample *sample)
+{
+	if (!read_totals(&sample->totals))
+		return false;
+	sample->list = processes_find(&sample->count, &sample->hidden);
+	sample->when = seconds(CLOCK_MONOTONIC);
+	return true;
+}
+
+/* Counters only grow, but a descriptor that is closed takes its own along. */
+static double rate(uint64_t now, uint64_t before, double elapsed)
+{
+	return now > before && elapsed > 0 ? (double)(now - before) / elapsed :
+					     0;
+}
+
+static struct rates total_rates(const struct sample *now,
+				const struct sample *before)
+{
+	double elapsed = now->when - before->when;
+
+	return (struct rates){
+		rate(now->totals.faults, before->totals.faults, elapsed),
+		rate(now->totals.dropped, before->totals.dropped, elapsed),
+		rate(now->totals.recycled, before->totals.recycled, elapsed),
+		rate(now->totals.waits, before->totals.waits, elapsed),
+	};
+}
+
+static int same_process(const void *key, const void *entry)
+{
+	pid_t a = ((const struct process *)key)->pid;
+	pid_t b = ((const struct process *)entry)->pid;
+
+	return (a > b) - (a < b);
+}
+
+static struct rates process_rates(const struct process *process,
+				  const struct sample *now,
+				  const struct sample *before)
+{
+	const struct process *was = NULL;
+	double elapsed = now->when - before->when;
+
+	if (before->count)
+		was = bsearch(process, before->list, before->count,
+			      sizeof(*was), same_process);
+	if (!was || was->started != process->started)
+		return (struct rates){ 0 };
+	return (struct rates){
+		rate(process->faults, was->faults, elapsed),
+		rate(process->dropped, was->dropped, elapsed),
+		rate(process->recycled, was->recycled, elapsed),
+		rate(process->waits, was->waits, elapsed),
+	};
+}
+
+static int by_resident(const void *a, const void *b)
+{
+	const struct process *x = *(const struct process *const *)a;
+	const struct process *y = *(const struct process *const *)b;
+
+	if (x->resident != y->resident)
+		return x->resident < y->resident ? 1 : -1;
+	return (x->pid > y->pid) - (x->pid < y->pid);
+}
+
+/* The largest first.  To be freed; NULL if there are none. */
+static const struct process **ranking(const struct sample *sample)
+{
+	const struct process **order;
+
+	if (!sample->count)
+		return NULL;
+	order = calloc(sample->count, sizeof(*order));
+	for (size_t i = 0; order && i < sample->count; i++)
+		order[i] = &sample->list[i];
+	if (order)
+		qsort(order, sample->count, sizeof(*order), by_resident);
+	return order;
+}
+
+/* --- for people: a terminal, or rows --------------------------------------- */
+
+#define COLUMNS "%8s %11s %11s %9s %9s %9s  %s\n"
+
+static void print_header(void)
+{
+	printf(COLUMNS, "PID", "RESIDENT", "MAPPED", "FAULT/s", "DROP/s",
+	       "WAIT/s", "COMMAND");
+}
+
+/* Of a mapping whose descriptor is closed nobody counts these. */
+static void print_rate(const struct process *process, double number)
+{
+	if (process->descriptors)
+		printf(" %9.0f", number);
+	else
+		printf(" %9s", "-");
+}
+
+/* In KiB, so that another program needs no units to read it. */
+static void print_row(const struct process *process, struct rates rates)
+{
+	printf("%8d %10" PRIu64 "K %10" PRIu64 "K", (int)process->pid,
+	       process->resident / 1024, process->mapped / 1024);
+	print_rate(process, rates.faults);
+	print_rate(process, rates.dropped);
+	print_rate(process, rates.waits);
+	printf("  %s\n", process->name);
+}
+
+static void print_rows(const struct sample *now, const struct sample *before,
+		       size_t most)
+{
+	const struct process **order = ranking(now);
+
+	for (size_t i = 0; order && i < now->count && i < most; i++)
+		print_row(order[i], process_rates(order[i], now, before));
+	free(order);
+}
+
+static void print_total(const struct sample *now, const struct sample *before)
+{
+	struct rates rates = total_rates(now, before);
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+
+	printf("all %" PRIu64 "K resident, %.0f faults/s, %.0f drops/s, %.0f recycled/s, %.0f waits/s\n",
+	       now->totals.resident * page / 1024, rates.faults, rates.dropped,
+	       rates.recycled, rates.waits);
+	if (now->hidden)
+		printf("%zu processes are somebody else's: root sees them all\n",
+		       now->hidden);
+}
+
+static size_t terminal_rows(void)
+{
+	struct winsize size;
+
+	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) || size.ws_row < 8)
+		return 16;
+	return size.ws_row - 6u;
+}
+
+static void draw(const struct sample *now, const struct sample *before)
+{
+	/* Home, and erase what is below: no flicker. */
+	printf("\033[H\033[J");
+	print_total(now, before);
+	putchar('\n');
+	print_header();
+	print_rows(now, before, terminal_rows());
+}
+
+/* --- for programs ----------------------------------------------------------- */
+
+static void json_rates(struct rates rates)
+{
+	json_decimal("faults_per_s", rates.faults);
+	json_decimal("dropped_per_s", rates.dropped);
+	json_decimal("recycled_per_s", rates.recycled);
+	json_decimal("waits_per_s", rates.waits);
+}
+
+static void json_process(const struct process *process, struct rates rates)
+{
+	json_begin(NULL, '{');
+	json_number("pid", (uint64_t)process->pid);
+	json_string("command", process->name);
+	json_number("resident_bytes", process->resident);
+	json_number("mapped_bytes", process->mapped);
+	json_number("descriptors", process->descriptors);
+	if (process->descriptors) {
+		json_number("faults", process->faults);
+		json_number("dropped", process->dropped);
+		json_number("recycled", process->recycled);
+		json_number("waits", process->waits);
+		json_number("pinned", process->pinned);
+		json_rates(rates);
+	}
+	json_end('}');
+}
+
+static void print_json(const struct sample *now, const struct sample *before)
+{
+	const struct process **order = ranking(now);
+
+	json_begin(NULL, '{');
+	json_decimal("time", seconds(CLOCK_REALTIME));
+	json_number("resident_bytes", now->totals.resident *
+		    (uint64_t)sysconf(_SC_PAGESIZE));
+	json_number("hidden_processes", now->hidden);
+	json_rates(total_rates(now, before));
+	json_begin("processes", '[');
+	for (size_t i = 0; order && i < now->count; i++)
+		json_process(order[i], process_rates(order[i], now, before));
+	json_end(']');
+	json_end('}');
+	json_done();
+	free(order);
+}
+
+/* --- again and again -------------------------------------------------------- */
+
+struct top {
+	double interval;
+	long rounds;		/* 0: until somebody ends it */
+	bool json;
+	bool terminal;
+};
+
+static struct termios terminal_before;
+static volatile sig_atomic_t ended;
+
+static void on_signal(int signal)
+{
+	ended = signal;
+}
+
+/* Keys come one by one, and aren't shown. */
+static void enter_terminal(void)
+{
+	struct termios raw;
+	struct sigaction action = { .sa_handler = on_signal };
+
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+	sigaction(SIGHUP, &action, NULL);
+	if (tcgetattr(STDIN_FILENO, &terminal_before))
+		return;
+	raw = terminal_before;
+	raw.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
+	tcsetattr(STDIN_FILENO, TCSANOW, &raw);
+	/* The other screen, so that what was there comes back. */
+	printf("\033[?1049h");
+}
+
+static void leave_terminal(void)
+{
+	printf("\033[?1049l");
+	fflush(stdout);
+	tcsetattr(STDIN_FILENO, TCSANOW, &terminal_before);
+}
+
+/* False when it is to end. */
+static bool wait_terminal(double interval)
+{
+	struct pollfd key = { .fd = STDIN_FILENO, .events = POLLIN };
+	char pressed = 0;
+	int ready = poll(&key, 1, (int)(interval * 1000));
+
+	if (ready > 0 && (read(STDIN_FILENO, &pressed, 1) <= 0 ||
+			  pressed == 'q'))
+		return false;
+	return !ended;
+}
+
+static void wait_plain(double interval)
+{
+	struct timespec pause = {
+		.tv_sec = (time_t)interval,
+		.tv_nsec = (long)((interval - (double)(time_t)interval) * 1e9),
+	};
+
+	while (nanosleep(&pause, &pause) && errno == EINTR)
+		;
+}
+
+static void show(const struct top *top, const struct sample *now,
+		 const struct sample *before, long round)
+{
+	if (top->json) {
+		print_json(now, before);
+	} else if (top->terminal) {
+		draw(now, before);
+	} else {
+		if (!round)
+			print_header();
+		print_rows(now, before, SIZE_MAX);
+	}
+}
+
+/* Rates need two moments, so the first is only the beginning. */
+static int watch(const struct top *top)
+{
+	struct sample before, now;
+
+	if (!take(&before))
+		return explain_device(-ENOENT);
+	for (long round = 0; !top->rounds || round < top->rounds; round++) {
+		if (top->terminal && !round)
+			show(top, &before, &before, round);
+		if (fflush(stdout))
+			break;
+		if (!top->terminal)
+			wait_plain(top->interval);
+		else if (!wait_terminal(top->interval))
+			break;
+		if (!take(&now)) {
+			free(before.list);
+			return explain_device(-ENOENT);
+		}
+		show(top, &now, &before, round);
+		free(before.list);
+		before = now;
+	}
+	free(before.list);
+	return DONE;
+}
+
+static int run(int argc, char **argv)
+{
+	static const struct option longs[] = {
+		{ "delay", required_argument, NULL, 'd' },
+		{ "iterations", required_argument, NULL, 'n' },
+		{ "json", no_argument, NULL, 'j' },
+		HELP_OPTION, { 0 }
+	};
+	struct top top = { .interval = 1 };
+	double number;
+	int option, status;
+
+	while ((option = next_option(argc, argv, "+:d:n:jh", longs,
+				     &top_command)) != -1) {
+		switch (option) {
+		case 'd':
+			if (!parse_number(optarg, 0.05, 86400, &top.interval))
+				return bad_usage("top", "--delay takes 0.05 to 86400 seconds, not '%s'",
+						 optarg);
+			break;
+		case 'n':
+			if (!parse_number(optarg, 1, 1e9, &number))
+				return bad_usage("top", "--iterations takes a number from 1 on, not '%s'",
+						 optarg);
+			top.rounds = (long)number;
+			break;
+		case 'j':
+			top.json = true;
+			break;
+		default:
+			return option == HELPED ? DONE : USAGE;
+		}
+	}
+	if (optind < argc)
+		return bad_usage("top", "top takes no '%s'", argv[optind]);
+	top.terminal = !top.json && isatty(STDOUT_FILENO) &&
+		       isatty(STDIN_FILENO);
+	if (top.terminal)
+		enter_terminal();
+	status = watch(&top);
+	if (top.terminal)
+		leave_terminal();
+	return status;
+}
+
+const struct command top_command = {
+	.name = "top",
+	.summary = "who has droppable memory, and what happens to it, live",
+	.help =
+"top [--delay SECONDS] [--iterations N] [--json]\n\n"
+"Shows the processes that have droppable memory, the largest first: how much of\n"
+"it is in memory and how much mapped, and how many pages per second are made\n"
+"resident (FAULT/s: what was dropped and comes back is among them), dropped, and\n"
+"how often somebody waited for memory. In a terminal it redraws until you press\n"
+"q; piped, it prints rows.\n\n"
+"  -d, --delay SECONDS   between two looks; default 1\n"
+"  -n, --iterations N    end after so many\n"
+"  -j, --json            one JSON object a line for each look\n\n"
+"Your own processes; as root, everybody's. Processes that share an open file\n"
+"share its counts; \"-\" where the descriptor was closed, so that nothing counts.\n",
+	.run = run,
+};

@@ -52,7 +52,7 @@ build_programs() {
 	done
 	build_fuzz
 	build_example
-	build_shim "$cc"
+	build_dynamic "$cc"
 }
 
 build_fuzz() {
@@ -72,26 +72,26 @@ build_example() {
 		BUILD="$PWD/build/tests"
 }
 
-# with_libraries PROGRAM DIRECTORY: copy what a dynamic program needs beside it:
-# a guest has none of it.
-with_libraries() {
-	ldd "$1" | grep -o '/[^ ]*' | while read -r library; do
-		cp -L "$library" "$2/"
-	done
-}
+# Programs that can't be static, and the C library they need, which a guest has
+# not: a tree that tests unpack over the guest's own.
+build_dynamic() {
+	local cc=$1 tree=$PWD/build/tests/dynamic program
 
-# The shim is for dynamic programs, so its tests are one.
-build_shim() {
-	local cc=$1 dir=build/tests/shim.d program
-
-	mkdir -p "$dir"
+	rm -rf "$tree"
+	mkdir -p "$tree/bin" "$tree/lib"
 	make -s -C userspace/preload WERROR=-Werror
-	cp userspace/preload/build/libdroppable-preload.so "$dir"
-	"$cc" -O2 -Wall -Wextra -Werror -Iinclude/uapi -pthread -o "$dir/inside" \
-		tests/shim/inside.c build/tests/tap.o build/tests/memory.o
-	with_libraries "$dir/inside" "$dir"
+	cp userspace/preload/build/libdroppable-preload.so "$tree/lib"
+	make -s -C userspace/tool WERROR=-Werror LIBDIR=/lib BUILD="$PWD/build/tool"
+	cp build/tool/droppable "$tree/bin"
+	"$cc" -O2 -Wall -Wextra -Werror -Iinclude/uapi -pthread \
+		-o "$tree/bin/inside" tests/shim/inside.c build/tests/tap.o \
+		build/tests/memory.o
 	# Without a network their tests are skipped, and say so.
-	tests/selftests "$dir" || for program in 6.11 7.3; do
-		: >"$dir/droppable-$program"
+	tests/selftests "$tree/bin" || rm -f "$tree"/bin/droppable-*
+	for program in "$tree"/bin/*; do
+		ldd "$program" | grep -o '/[^ ]*'
+	done | sort -u | while read -r library; do
+		cp --parents -L "$library" "$tree"
 	done
+	tar -C "$tree" -cf build/tests/dynamic.tar .
 }

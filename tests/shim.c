@@ -4,11 +4,10 @@
  * tests, tests/shim/inside.c, as a dynamic program with the shim preloaded.
  * The guest has no C library; the one that they were linked with comes along.
  */
-// vm: --mem 320 --smp 2 --file build/tests/shim.d/inside --file build/tests/shim.d/libdroppable-preload.so --file build/tests/shim.d/ld-linux-x86-64.so.2 --file build/tests/shim.d/libc.so.6 --file build/tests/shim.d/droppable-6.11 --file build/tests/shim.d/droppable-7.3
+// vm: --mem 320 --smp 2 --file build/tests/dynamic.tar
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 int main(int argc, char **argv)
@@ -20,12 +19,11 @@ int main(int argc, char **argv)
 		puts("1..0 # SKIP the shim maps the device");
 		return 0;
 	}
-	mkdir("/lib64", 0755);
-	if (symlink("/bin/ld-linux-x86-64.so.2",
-		    "/lib64/ld-linux-x86-64.so.2"))
-		perror("/lib64/ld-linux-x86-64.so.2");
-	setenv("LD_LIBRARY_PATH", "/bin", 1);
-	setenv("LD_PRELOAD", "/bin/libdroppable-preload.so", 1);
+	if (system("tar -xf /bin/dynamic.tar -C /")) {
+		puts("Bail out! dynamic.tar is not to be unpacked");
+		return 1;
+	}
+	setenv("LD_PRELOAD", "/lib/libdroppable-preload.so", 1);
 	execv("/bin/inside", argv);
 	perror("/bin/inside");
 	return 1;

@@ -4,10 +4,11 @@
 
 PREFIX     ?= /usr/local
 LIBDIR     ?= $(PREFIX)/lib
+BINDIR     ?= $(PREFIX)/bin
 INCLUDEDIR ?= $(PREFIX)/include
 MANDIR     ?= $(PREFIX)/share/man
 DESTDIR    ?=
-export PREFIX LIBDIR INCLUDEDIR MANDIR DESTDIR
+export PREFIX LIBDIR BINDIR INCLUDEDIR MANDIR DESTDIR
 
 # Not exported unless the user set it: for install it narrows the kernels.
 KVER ?= $(shell uname -r)
@@ -15,10 +16,17 @@ KDIR ?= /lib/modules/$(KVER)/build
 # kbuild has to use the kind of compiler that built the kernel.
 LLVM_IF_CLANG = $(if $(shell grep -s '^CONFIG_CC_IS_CLANG=y' '$(KDIR)/.config'),LLVM=1)
 
-all: lib
+# no: without the program droppable, which needs libkmod's header.
+WITH_TOOL ?= yes
+TOOLS := preload
+ifneq ($(WITH_TOOL),no)
+TOOLS += tool
+endif
+
+all: lib tools
 
 help:
-	@echo 'make                 the library'
+	@echo 'make                 the library, the tool, the shim'
 	@echo 'make demo            a stock kernel in a VM, with the module, under pressure'
 	@echo 'make check           all tests, on all kernels (KERNELS="6.1 7.3" to choose)'
 	@echo 'make compare         the device beside native MAP_DROPPABLE, line by line'
@@ -30,17 +38,21 @@ help:
 	@echo 'make style           shellcheck, man page lint, checkpatch if there is one'
 	@echo 'make clean'
 	@echo
-	@echo 'sudo make install    module by DKMS, library, headers, man pages, udev rule'
+	@echo 'sudo make install    module by DKMS, library, headers, tool, man pages, udev rule'
 	@echo 'sudo make uninstall  takes all of it away'
-	@echo 'install-lib, install-module, uninstall-lib, uninstall-module: one half'
+	@echo 'install-lib, install-tools, install-module, and uninstall-...: a part'
 	@echo
 	@echo 'PREFIX=$(PREFIX) LIBDIR=$(LIBDIR) INCLUDEDIR=$(INCLUDEDIR)'
-	@echo 'MANDIR=$(MANDIR) DESTDIR=$(DESTDIR)'
+	@echo 'BINDIR=$(BINDIR) MANDIR=$(MANDIR) DESTDIR=$(DESTDIR)'
 	@echo 'DESTDIR set: files only, no DKMS, no modprobe.  WITH_MAN=no: no man pages.'
+	@echo 'WITH_TOOL=no: not the program droppable, which needs libkmod to be built.'
 	@echo 'KVER="a b" with install: build the module for these kernels only.'
 
 lib:
 	$(MAKE) -C userspace
+
+tools: lib
+	for part in $(TOOLS); do $(MAKE) -C userspace/$$part || exit; done
 
 module:
 	@test -e '$(KDIR)/Makefile' || { \
@@ -67,17 +79,25 @@ bench:
 # What can't work is said before anything is installed.
 install:
 	packaging/install-module check
-	$(MAKE) install-lib
+	$(MAKE) tools
+	$(MAKE) install-lib install-tools
 	$(MAKE) install-module
 
 install-lib:
 	$(MAKE) -C userspace install
 	@packaging/ldconfig '$(LIBDIR)'
 
+install-tools:
+	for part in $(TOOLS); do \
+		$(MAKE) -C userspace/$$part install || exit; done
+
 install-module:
 	packaging/install-module install
 
-uninstall: uninstall-module uninstall-lib
+uninstall: uninstall-module uninstall-tools uninstall-lib
+uninstall-tools:
+	for part in preload tool; do \
+		$(MAKE) -C userspace/$$part uninstall || exit; done
 uninstall-lib:
 	$(MAKE) -C userspace uninstall
 	@packaging/ldconfig
@@ -90,12 +110,14 @@ style:
 clean:
 	$(MAKE) -C userspace clean
 	$(MAKE) -C userspace/examples clean
+	$(MAKE) -C userspace/preload clean
+	$(MAKE) -C userspace/tool clean
 	rm -rf build
 	find module . -maxdepth 1 \( -name '*.o' -o -name '*.ko' -o -name '*.mod' \
 		-o -name '*.mod.c' -o -name '.*.cmd' -o -name '.*.o.d' \
 		-o -name Module.symvers -o -name modules.order \
 		-o -name .module-common.o -o -name built-in.a \) -type f -delete
 
-.PHONY: all help lib module check fuzz soak demo compare matrix bench \
-	install install-lib install-module uninstall uninstall-lib \
-	uninstall-module style clean
+.PHONY: all help lib tools module check fuzz soak demo compare matrix bench \
+	install install-lib install-tools install-module uninstall \
+	uninstall-lib uninstall-tools uninstall-module style clean

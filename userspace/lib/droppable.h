@@ -40,15 +40,28 @@ extern "C" {
 /* A source of droppable memory. */
 struct droppable;
 
-/* Flags of droppable_open().  The two exclude each other. */
+/* Flags of droppable_open(), one at most. */
 #define DROPPABLE_DEVICE_ONLY	0x1u	/* /dev/droppable, or fail */
 #define DROPPABLE_NATIVE_ONLY	0x2u	/* MAP_DROPPABLE of Linux 6.11, or fail */
+/* Device, native, and if there is neither: the fallback.  Since: 0.2 */
+#define DROPPABLE_OR_FALLBACK	0x4u
+/* The fallback even where there is something better.  Since: 0.2 */
+#define DROPPABLE_FALLBACK_ONLY	0x8u
 
 /* Where a handle's memory comes from.  Values are never reused. */
 enum droppable_backend {
 	DROPPABLE_BACKEND_NONE = 0,	/* only for a NULL handle */
 	DROPPABLE_BACKEND_DEVICE = 1,	/* /dev/droppable */
-	DROPPABLE_BACKEND_NATIVE = 2	/* mmap(2) with MAP_DROPPABLE */
+	DROPPABLE_BACKEND_NATIVE = 2,	/* mmap(2) with MAP_DROPPABLE */
+	/*
+	 * Ordinary anonymous memory, for developing on a machine that has
+	 * nothing better.  NOT DROPPABLE: the kernel swaps it, and kills
+	 * somebody when it runs out.  Only a program's own droppable_drop()
+	 * empties it, and it is wiped in children and left out of core dumps
+	 * as long as nobody calls madvise(2) on it.  droppable_describe()
+	 * names all that it lacks.  Since: 0.2
+	 */
+	DROPPABLE_BACKEND_FALLBACK = 3
 };
 
 /*
@@ -87,6 +100,25 @@ enum droppable_backend {
 #define DROPPABLE_G_DROP_NOW		(UINT64_C(1) << 13)
 /* And it tells how much it dropped. */
 #define DROPPABLE_G_DROP_COUNT		(UINT64_C(1) << 14)
+/*
+ * Since 0.2, which is what made a clear bit mean something for them: it is
+ * droppable at all (line 9), though DROP_BEFORE_OOM may not hold.
+ */
+#define DROPPABLE_G_DROPPABLE		(UINT64_C(1) << 15)
+/* droppable_drops() works: a plain load tells of drops (line 40). */
+#define DROPPABLE_G_DROP_DETECT		(UINT64_C(1) << 16)
+/* droppable_event_fd() works: poll(2) tells of drops (line 40). */
+#define DROPPABLE_G_DROP_EVENT		(UINT64_C(1) << 17)
+/* droppable_stats() works (line 39). */
+#define DROPPABLE_G_STATS		(UINT64_C(1) << 18)
+/* Dropped before hibernation: none of it is in the image (line 23). */
+#define DROPPABLE_G_NOT_HIBERNATED	(UINT64_C(1) << 19)
+/* Never seen by userfaultfd(2), never merged with other pages (line 32). */
+#define DROPPABLE_G_NO_USERFAULTFD	(UINT64_C(1) << 20)
+/* Freed pages are zeroed, as of droppable_open(); root may change it. */
+#define DROPPABLE_G_SCRUBBED		(UINT64_C(1) << 21)
+/* Charged to the cgroup of whoever touches it (line 20). */
+#define DROPPABLE_G_CHARGED		(UINT64_C(1) << 22)
 
 /* What droppable_drop() stores where the amount can't be known. */
 #define DROPPABLE_UNKNOWN	((size_t)-1)
@@ -94,15 +126,18 @@ enum droppable_backend {
 /**
  * droppable_open() - get a source of droppable memory
  * @ctx:	out: the handle; end it with droppable_close()
- * @flags:	0, DROPPABLE_DEVICE_ONLY or DROPPABLE_NATIVE_ONLY
+ * @flags:	0, or one of DROPPABLE_DEVICE_ONLY, DROPPABLE_NATIVE_ONLY,
+ *		DROPPABLE_OR_FALLBACK, DROPPABLE_FALLBACK_ONLY
  *
  * With 0 that is the device, and the kernel's own MAP_DROPPABLE only where
  * there is no device at all.  A device that is there and can't be used is an
  * error, not a reason to fall back: MAP_DROPPABLE promises less, and whoever
- * wants it then has to ask for it.  Nothing weaker is ever substituted.
+ * wants it then has to ask for it.  Nothing weaker is ever substituted, unless
+ * DROPPABLE_OR_FALLBACK asks for it; even that doesn't cover up a device that
+ * is there and can't be used.
  *
  * Returns 0, or
- *	-EINVAL		ctx is NULL; unknown flags, or both flags
+ *	-EINVAL		ctx is NULL; unknown flags, or several
  *	-ENODEV		DROPPABLE_DEVICE_ONLY, and there is no device
  *	-ENOTSUP	neither device nor MAP_DROPPABLE (0); this kernel, or
  *			this architecture, has no MAP_DROPPABLE
@@ -196,6 +231,107 @@ int droppable_drop(struct droppable *ctx, void *addr, size_t len,
 		   size_t *dropped);
 
 /**
+ * struct droppable_stats - what became of a handle's memory (line 39)
+ * @resident:	bytes in memory now, in this process and all that share the
+ *		open file (children that use the handle)
+ * @faults:	pages made resident so far
+ * @dropped:	pages dropped so far, for whatever reason
+ * @recycled:	of those, pages taken to serve a fault that found no memory
+ * @waits:	times a load or store waited for memory
+ * @pinned:	times a page was passed over because somebody held it
+ *
+ * DROPPABLE_STAT_UNKNOWN stands for what the module doesn't tell.
+ */
+struct droppable_stats {
+	uint64_t resident;
+	uint64_t faults;
+	uint64_t dropped;
+	uint64_t recycled;
+	uint64_t waits;
+	uint64_t pinned;
+};
+
+#define DROPPABLE_STAT_UNKNOWN	UINT64_MAX
+
+/**
+ * droppable_stats() - what became of a handle's memory
+ * @ctx:	the handle
+ * @stats:	out
+ * @size:	sizeof(*stats); what a newer caller knows beyond this version
+ *		is stored as DROPPABLE_STAT_UNKNOWN
+ *
+ * Reads /proc: not for a fast path.
+ *
+ * Returns 0, or
+ *	-EINVAL		ctx or stats is NULL; size is 0, or no multiple of 8
+ *	-ENOTSUP	DROPPABLE_G_STATS is not given; droppable_resident()
+ *			still works
+ *	-EBADF		as droppable_map()
+ *	-ENOENT		no /proc here
+ *	or what else open(2), read(2) said
+ *
+ * Thread-safe.  Since: 0.2
+ */
+int droppable_stats(const struct droppable *ctx, struct droppable_stats *stats,
+		    size_t size);
+
+/**
+ * droppable_resident() - how much of a range is in memory
+ * @ctx:	the handle
+ * @addr:	first byte, at a page boundary
+ * @len:	bytes, not 0; rounded up to whole pages
+ * @resident:	out: bytes
+ *
+ * Already out of date when it returns: for statistics, never to decide whether
+ * something may be read.  Touches no page (line 35).
+ *
+ * Returns 0, or
+ *	-EINVAL		as droppable_unmap(), or resident is NULL
+ *	-ENOMEM		some of the range isn't mapped
+ *
+ * Thread-safe.  Since: 0.2
+ */
+int droppable_resident(const struct droppable *ctx, const void *addr,
+		       size_t len, size_t *resident);
+
+/**
+ * droppable_drops() - a counter that grows with each drop
+ * @ctx:	the handle
+ * @drops:	out: about the number of pages dropped; only differences mean
+ *		something
+ *
+ * It has grown before a dropped page of this handle can be read as zero (line
+ * 40).  So what was read between two equal readings of it was whole; if they
+ * differ, something was dropped, not necessarily what was read.  One load, no
+ * system call, and ordered against the loads before and after it.
+ *
+ * Returns 0, or
+ *	-EINVAL		ctx or drops is NULL
+ *	-ENOTSUP	DROPPABLE_G_DROP_DETECT is not given
+ *
+ * Thread-safe.  Since: 0.2
+ */
+int droppable_drops(const struct droppable *ctx, uint64_t *drops);
+
+/**
+ * droppable_event_fd() - a descriptor to wait on for drops
+ * @ctx:	the handle
+ *
+ * For poll(2), which reports POLLIN when something was dropped since the last
+ * read(2) of 8 bytes (droppable(4), "Seeing drops").  A hint when to refill;
+ * it says nothing about what was read meanwhile.  It stays the handle's: don't
+ * close it.
+ *
+ * Returns the descriptor, or
+ *	-EINVAL		ctx is NULL
+ *	-ENOTSUP	DROPPABLE_G_DROP_EVENT is not given
+ *	-EBADF		as droppable_map()
+ *
+ * Thread-safe.  Since: 0.2
+ */
+int droppable_event_fd(const struct droppable *ctx);
+
+/**
  * droppable_backend() - where a handle's memory comes from
  * @ctx:	the handle
  *
@@ -235,6 +371,34 @@ const char *droppable_backend_name(enum droppable_backend backend);
  * or a bit unknown to this version.  Thread-safe.  Since: 0.1
  */
 const char *droppable_guarantee_name(uint64_t bit);
+
+/**
+ * droppable_guarantee_text() - what a guarantee means, in a sentence
+ * @bit:	one DROPPABLE_G_*
+ *
+ * Returns a constant such as "never written to swap"; NULL as
+ * droppable_guarantee_name().  Thread-safe.  Since: 0.2
+ */
+const char *droppable_guarantee_text(uint64_t bit);
+
+/**
+ * droppable_describe() - backend, guarantees and what is lacking, as text
+ * @ctx:	the handle
+ * @buf:	out: lines of text, ended by a NUL
+ * @size:	bytes of buf, or 0, and then buf may be NULL
+ *
+ * A line for the backend, beginning with "backend:"; then one for each
+ * guarantee that is known to this version, "has" or "LACKS" first.  For the
+ * fallback it begins with a WARNING.  A program that was started with a
+ * fallback ought to show it to whoever started it: the library prints nothing.
+ *
+ * Returns the length that it has, as snprintf(3) does: it was cut short if
+ * that is not less than size.  Or
+ *	-EINVAL		ctx is NULL; buf is NULL and size is not 0
+ *
+ * Thread-safe.  Since: 0.2
+ */
+int droppable_describe(const struct droppable *ctx, char *buf, size_t size);
 
 /**
  * droppable_version() - the library's version

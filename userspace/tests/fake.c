@@ -23,8 +23,14 @@ static struct {
 	const char *path; /* what stands for the device */
 	unsigned long long features, dropped, pinned;
 	struct droppable_drop seen;
-	int mmap_flags, madvise;
+	const char *fdinfo;
+	int counter; /* mmap() of the counter page */
+	int mmap_flags, madvise, madvise_err;
 } fake;
+
+/* Not at a page boundary, so that no munmap(2) can take it. */
+static _Alignas(16) uint64_t counter_mem[2];
+#define counter_page (counter_mem + 1)
 
 static int test_nr, failed;
 
@@ -43,8 +49,25 @@ static int answer(int err)
 	return err ? -1 : 0;
 }
 
+static int pipe_of(const char *text)
+{
+	int fds[2];
+
+	if (pipe(fds))
+		return -1;
+	if (write(fds[1], text, strlen(text)) < 0)
+		return -1;
+	close(fds[1]);
+	return fds[0];
+}
+
 int __wrap_open(const char *path, int flags, ...)
 {
+	if (!strncmp(path, "/proc/thread-self/fdinfo/", 25)) {
+		if (!fake.fdinfo)
+			return answer(ENOENT);
+		return pipe_of(fake.fdinfo);
+	}
 	if (strcmp(path, DROPPABLE_DEVICE))
 		return __real_open(path, flags);
 	return fake.open ? answer(fake.open) : __real_open(fake.path, flags);
@@ -77,6 +100,10 @@ int __wrap_ioctl(int fd, unsigned long cmd, ...)
 void *__wrap_mmap(void *addr, size_t len, int prot, int flags, int fd,
 		  off_t off)
 {
+	if (off == (off_t)DROPPABLE_COUNTER_OFFSET) {
+		errno = fake.counter;
+		return fake.counter ? MAP_FAILED : counter_page;
+	}
 	fake.mmap_flags = flags;
 	if (fd < 0 && fake.native) {
 		errno = fake.native;
@@ -90,8 +117,14 @@ int __wrap_madvise(void *addr, size_t len, int advice)
 {
 	(void)addr;
 	(void)len;
+	if (advice == 19)
+		return answer(fake.keeponfork);
+	if (fake.madvise_err && fake.madvise != advice) {
+		fake.madvise = advice;
+		return answer(fake.madvise_err);
+	}
 	fake.madvise = advice;
-	return answer(advice == 19 ? fake.keeponfork : 0);
+	return answer(0);
 }
 
 static void reset(void)
@@ -181,6 +214,17 @@ static void test_native_errors(void)
 	fake.open = ENOENT;
 	fake.keeponfork = 0;
 	is(choice(0), -ENOTSUP, "mmap() ignores the flag: ordinary memory");
+	is(choice(DROPPABLE_OR_FALLBACK), DROPPABLE_BACKEND_FALLBACK,
+	   "nothing there: the fallback, for who asks for it");
+	reset();
+	fake.open = EACCES;
+	is(choice(DROPPABLE_OR_FALLBACK), -EACCES,
+	   "a device that can't be opened: no fallback either");
+	reset();
+	fake.open = ENOENT;
+	fake.native = EPERM;
+	is(choice(DROPPABLE_OR_FALLBACK), -EPERM,
+	   "a sandbox that refuses native: no fallback either");
 }
 
 static void test_device(void)
@@ -245,12 +289,95 @@ static void test_native(void)
 	droppable_close(ctx);
 }
 
+static void test_counter(void)
+{
+	struct droppable *ctx;
+	uint64_t n = 77;
+
+	reset();
+	fake.features |= DROPPABLE_FEATURE_COUNTER | DROPPABLE_FEATURE_POLL |
+			 DROPPABLE_FEATURE_SCRUB;
+	is(droppable_open(&ctx, 0), 0, "counter: open");
+	is(!(~droppable_guarantees(ctx) &
+	     (DROPPABLE_G_DROP_DETECT | DROPPABLE_G_DROP_EVENT |
+	      DROPPABLE_G_SCRUBBED)), 1, "counter: the module's features");
+	counter_page[0] = 5;
+	is(droppable_drops(ctx, &n), 0, "counter: read");
+	is((long)n, 5, "counter: the value");
+	is(droppable_event_fd(ctx) >= 0, 1, "counter: a descriptor to poll");
+	droppable_close(ctx);
+
+	fake.counter = ENOMEM;
+	n = 77;
+	is(droppable_open(&ctx, 0), 0, "counter refused: open");
+	is((long)(droppable_guarantees(ctx) & DROPPABLE_G_DROP_DETECT), 0,
+	   "counter refused: says so");
+	is(droppable_drops(ctx, &n), -ENOTSUP, "counter refused: read");
+	is((long)n, 77, "counter refused: stores nothing");
+	droppable_close(ctx);
+
+	reset();
+	is(droppable_open(&ctx, 0), 0, "an older module: open");
+	is((long)(droppable_guarantees(ctx) &
+		  (DROPPABLE_G_DROP_DETECT | DROPPABLE_G_DROP_EVENT |
+		   DROPPABLE_G_SCRUBBED)), 0, "an older module: says so");
+	is(droppable_event_fd(ctx), -ENOTSUP, "an older module: no event");
+	droppable_close(ctx);
+}
+
+static void test_stats(void)
+{
+	struct droppable_stats st;
+	struct droppable *ctx;
+
+	reset();
+	is(droppable_open(&ctx, 0), 0, "stats: open");
+	is(droppable_stats(ctx, &st, sizeof(st)), -ENOENT, "stats: no /proc");
+	fake.fdinfo = "pos:\t0\nflags:\t02\nresident:\t3\nfaults:\t7\n"
+		      "dropped:\t4\nrecycled:\t1\nwaits:\t2\n";
+	is(droppable_stats(ctx, &st, sizeof(st)), 0, "stats: read");
+	is((long)st.resident, 3 * 4096, "stats: resident, in bytes");
+	is((long)st.faults, 7, "stats: faults");
+	is((long)st.dropped, 4, "stats: dropped");
+	is((long)st.recycled, 1, "stats: recycled");
+	is((long)st.waits, 2, "stats: waits");
+	is(st.pinned == DROPPABLE_STAT_UNKNOWN, 1, "stats: a missing line");
+	st.faults = 99;
+	is(droppable_stats(ctx, &st, 8), 0, "stats: for an older program");
+	is((long)st.faults, 99, "stats: writes no more than asked for");
+	droppable_close(ctx);
+}
+
+static void test_fallback(void)
+{
+	struct droppable *ctx;
+	void *p = NULL;
+
+	reset();
+	is(droppable_open(&ctx, DROPPABLE_FALLBACK_ONLY), 0, "fallback: open");
+	fake.madvise_err = EINVAL;
+	is(droppable_map(ctx, 4096, &p), -EINVAL,
+	   "fallback: no memory that isn't protected");
+	is(p == NULL, 1, "fallback: stores nothing then");
+	fake.madvise_err = 0;
+	is(droppable_map(ctx, 4096, &p), 0, "fallback: map");
+	fake.madvise_err = EINVAL; /* to the first one only */
+	is(droppable_drop(ctx, p, 4096, NULL), -EINVAL,
+	   "fallback: drop fails as madvise() does");
+	is(fake.madvise, MADV_DONTNEED, "fallback: the advice of 5.10");
+	is(droppable_unmap(ctx, p, 4096), 0, "fallback: unmap");
+	droppable_close(ctx);
+}
+
 int main(void)
 {
 	test_device_errors();
 	test_native_errors();
 	test_device();
 	test_native();
+	test_counter();
+	test_stats();
+	test_fallback();
 	printf("1..%d\n", test_nr);
 	return failed;
 }

@@ -75,14 +75,19 @@ exported() {
 	nm -D --defined-only "$lib" | awk '$2 != "A" { print $3 }' | sort
 }
 same() { [ "$1" = "$2" ] || { echo "$1"; echo "--"; echo "$2"; false; }; }
+versioned() {
+	awk '/^DROPPABLE_/ { node = $1 }
+		/^\t\tdroppable_/ { sub(/;/, "", $1); print $1 "@@" node }' \
+		lib/libdroppable.map | sort
+}
 ok "exports what the map lists, in its version" \
-	same "$(exported)" "$(mapped | sed 's/$/@@DROPPABLE_0.1/')"
+	same "$(exported)" "$(versioned)"
 ok "the map lists what the header declares" same "$(mapped)" "$(declared)"
 ok "soname" sh -c "readelf -d '$lib' | grep -q 'SONAME.*\[libdroppable.so.0\]'"
 ok "needs nothing but the C library" same \
 	"$(readelf -d "$lib" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p')" libc.so.6
 ok "has no writable data of its own" \
-	sh -c "! nm '$tmp/build/droppable.o' | grep -E ' [bBdDcC] '"
+	sh -c "! nm '$tmp/build/libdroppable.a' | grep -E ' [bBdDcC] '"
 
 next() {
 	mkdir -p "$tmp/next/userspace" "$tmp/next/include" &&

@@ -18,7 +18,7 @@
 
 #include "droppable.h"
 
-#define ALL_BITS ((DROPPABLE_G_DROP_COUNT << 1) - 1)
+#define ALL_BITS ((DROPPABLE_G_CHARGED << 1) - 1)
 
 static int test_nr, failed;
 static size_t page;
@@ -55,13 +55,16 @@ static int all_zero(const char *p, size_t len)
 static void test_bad_open(void)
 {
 	struct droppable *ctx = (struct droppable *)&page;
-	const unsigned int both = DROPPABLE_DEVICE_ONLY | DROPPABLE_NATIVE_ONLY;
-	unsigned int i;
+	unsigned int i, j;
 	int bad = 0;
 
 	is(droppable_open(NULL, 0), -EINVAL, "open: no place for the handle");
-	is(droppable_open(&ctx, both), -EINVAL, "open: both flags");
-	for (i = 2; i < 32; i++)
+	for (i = 0; i < 4; i++)
+		for (j = 0; j < i; j++)
+			bad += droppable_open(&ctx, 1u << i | 1u << j) !=
+			       -EINVAL;
+	is(bad, 0, "open: each two flags");
+	for (i = 4; i < 32; i++)
 		bad += droppable_open(&ctx, 1u << i) != -EINVAL;
 	is(bad, 0, "open: each unknown flag");
 	ok(ctx == (struct droppable *)&page, "open: failure stores nothing", 0);
@@ -69,7 +72,11 @@ static void test_bad_open(void)
 
 static void test_null(void)
 {
+	struct droppable_stats st;
 	void *p = &page;
+	uint64_t drops;
+	char text[8];
+	size_t n;
 
 	is(droppable_map(NULL, page, &p), -EINVAL, "map: no handle");
 	ok(p == &page, "map: failure stores nothing", 0);
@@ -78,6 +85,14 @@ static void test_null(void)
 	is(droppable_backend(NULL), DROPPABLE_BACKEND_NONE,
 	   "backend: no handle");
 	ok(droppable_guarantees(NULL) == 0, "guarantees: no handle", 1);
+	is(droppable_stats(NULL, &st, sizeof(st)), -EINVAL,
+	   "stats: no handle");
+	is(droppable_resident(NULL, p, page, &n), -EINVAL,
+	   "resident: no handle");
+	is(droppable_drops(NULL, &drops), -EINVAL, "drops: no handle");
+	is(droppable_event_fd(NULL), -EINVAL, "event_fd: no handle");
+	is(droppable_describe(NULL, text, sizeof(text)), -EINVAL,
+	   "describe: no handle");
 	droppable_close(NULL);
 	ok(1, "close: no handle", 0);
 }
@@ -98,11 +113,19 @@ static void test_names(void)
 	is(same, 0, "guarantee_name: all different");
 	ok(!droppable_guarantee_name(0), "guarantee_name: no bit", 0);
 	ok(!droppable_guarantee_name(3), "guarantee_name: two bits", 0);
+	for (i = 0; i < 64; i++)
+		bad += !droppable_guarantee_text(UINT64_C(1) << i) !=
+		       !droppable_guarantee_name(UINT64_C(1) << i);
+	is(bad, 0, "guarantee_text: one for each name");
+	ok(!droppable_guarantee_text(0), "guarantee_text: no bit", 0);
+	ok(!droppable_guarantee_text(3), "guarantee_text: two bits", 0);
 	ok(!strcmp(droppable_backend_name(DROPPABLE_BACKEND_DEVICE), "device") &&
 		   !strcmp(droppable_backend_name(DROPPABLE_BACKEND_NATIVE),
 			   "native") &&
 		   !strcmp(droppable_backend_name(DROPPABLE_BACKEND_NONE),
-			   "none"),
+			   "none") &&
+		   !strcmp(droppable_backend_name(DROPPABLE_BACKEND_FALLBACK),
+			   "fallback"),
 	   "backend_name", 0);
 	ok(!droppable_backend_name((enum droppable_backend)99),
 	   "backend_name: unknown", 0);
@@ -114,7 +137,7 @@ static void test_names(void)
 static void test_choice(int device, int native)
 {
 	struct droppable *ctx;
-	int err = droppable_open(&ctx, 0);
+	int err = droppable_open(&ctx, 0), want;
 
 	ok(!device || device == -ENODEV || device == -EACCES,
 	   "open: device only", device);
@@ -131,6 +154,16 @@ static void test_choice(int device, int native)
 	} else {
 		skip("open: the device comes first", "there is neither");
 	}
+	/* Only where 0 says ENOTSUP may it be the fallback. */
+	want = err == -ENOTSUP ? (int)DROPPABLE_BACKEND_FALLBACK : err;
+	if (!err)
+		want = device ? DROPPABLE_BACKEND_NATIVE :
+				DROPPABLE_BACKEND_DEVICE;
+	err = droppable_open(&ctx, DROPPABLE_OR_FALLBACK);
+	is(err ? err : (int)droppable_backend(ctx), want,
+	   "open: the fallback comes last");
+	if (!err)
+		droppable_close(ctx);
 }
 
 static void test_bad_ranges(struct droppable *ctx, char *p)
@@ -213,6 +246,122 @@ static void test_use(struct droppable *ctx)
 	is(msync(p + page, page, MS_ASYNC), -1, "unmap: it is gone");
 	is(droppable_unmap(ctx, p, len), 0, "unmap: the rest");
 	is(droppable_unmap(ctx, other, len), 0, "unmap: the second one");
+}
+
+/* Each guarantee is on a line of its own that says whether it is given. */
+static void test_describe(struct droppable *ctx)
+{
+	uint64_t has = droppable_guarantees(ctx);
+	char text[4096], word[128], cut[10];
+	int i, bad = 0, len;
+
+	len = droppable_describe(ctx, text, sizeof(text));
+	is((int)strlen(text), len, "describe: the length");
+	is(droppable_describe(ctx, NULL, 0), len, "describe: only the length");
+	is(droppable_describe(ctx, cut, sizeof(cut)), len,
+	   "describe: the length of what doesn't fit");
+	ok(!memcmp(cut, text, 9) && !cut[9], "describe: cut short", 0);
+	is(droppable_describe(ctx, NULL, 5), -EINVAL, "describe: no room");
+	snprintf(word, sizeof(word), "backend: %s\n",
+		 droppable_backend_name(droppable_backend(ctx)));
+	ok(!!strstr(text, word), "describe: the backend", 0);
+	for (i = 0; ALL_BITS >> i; i++) {
+		snprintf(word, sizeof(word), "%s  %s\n",
+			 has & (UINT64_C(1) << i) ? "\nhas  " : "\nLACKS",
+			 droppable_guarantee_text(UINT64_C(1) << i));
+		bad += !strstr(text, word);
+	}
+	is(bad, 0, "describe: each guarantee, had or lacking");
+	is(!strncmp(text, "WARNING", 7),
+	   droppable_backend(ctx) == DROPPABLE_BACKEND_FALLBACK,
+	   "describe: warns of the fallback");
+}
+
+/* What can be asked about memory: residency, counts, and a counter. */
+static void test_asking(struct droppable *ctx)
+{
+	uint64_t has = droppable_guarantees(ctx), before = 0, after = 0;
+	struct {
+		struct droppable_stats st;
+		uint64_t later;
+	} more;
+	struct droppable_stats st;
+	size_t n = 77, len = 8 * page;
+	int err, want;
+	char *p;
+	void *q;
+
+	is(droppable_map(ctx, len, &q), 0, "asking: map");
+	p = q;
+	is(droppable_resident(ctx, p, len, &n), 0, "resident: untouched");
+	is((int)n, 0, "resident: nothing");
+	memset(p, 'x', 3 * page);
+	is(droppable_resident(ctx, p, len - 1, &n), 0, "resident: written");
+	is((int)n, (int)(3 * page), "resident: what was written");
+	is(droppable_resident(ctx, p, len, NULL), -EINVAL, "resident: no place");
+	is(droppable_resident(ctx, p + 1, page, &n), -EINVAL,
+	   "resident: odd address");
+
+	want = has & DROPPABLE_G_DROP_DETECT ? 0 : -ENOTSUP;
+	is(droppable_drops(ctx, &before), want, "drops: as promised");
+	is(droppable_drops(ctx, NULL), -EINVAL, "drops: no place");
+	is(droppable_drop(ctx, p, len, NULL), 0, "asking: drop");
+	droppable_drops(ctx, &after);
+	ok(want ? before == after : after - before >= 3,
+	   "drops: grows by what is dropped", (int)(after - before));
+	is(droppable_resident(ctx, p, len, &n), 0, "resident: dropped");
+	is((int)n, 0, "resident: nothing again");
+
+	err = droppable_event_fd(ctx);
+	ok(has & DROPPABLE_G_DROP_EVENT ? err >= 0 : err == -ENOTSUP,
+	   "event_fd: as promised", err);
+
+	want = has & DROPPABLE_G_STATS ? 0 : -ENOTSUP;
+	memset(&st, 1, sizeof(st));
+	is(droppable_stats(ctx, &st, sizeof(st)), want, "stats: as promised");
+	ok(want || (st.resident == 0 && st.faults >= 3 && st.dropped >= 3 &&
+		    st.dropped != DROPPABLE_STAT_UNKNOWN),
+	   "stats: count", (int)st.dropped);
+	is(droppable_stats(ctx, &more.st, sizeof(more)), want,
+	   "stats: for a newer program");
+	ok(want || more.later == DROPPABLE_STAT_UNKNOWN,
+	   "stats: what is not known yet", 0);
+	is(droppable_stats(ctx, &st, 0), -EINVAL, "stats: size 0");
+	is(droppable_stats(ctx, &st, 12), -EINVAL, "stats: odd size");
+	is(droppable_stats(ctx, NULL, sizeof(st)), -EINVAL, "stats: no place");
+	is(droppable_unmap(ctx, p, len), 0, "asking: unmap");
+}
+
+/* The fallback lacks what it says; these it must keep all the same. */
+static void test_fallback(struct droppable *ctx)
+{
+	uint64_t has = droppable_guarantees(ctx);
+	char line[256];
+	int dd = 0, wf = 0, at = 0;
+	void *p;
+	FILE *f;
+
+	ok(!(has & (DROPPABLE_G_DROPPABLE | DROPPABLE_G_NEVER_SWAPPED |
+		    DROPPABLE_G_WIPE_STICKS | DROPPABLE_G_DROP_BEFORE_OOM |
+		    DROPPABLE_G_NO_RESERVE)),
+	   "fallback: promises none of what it can't do", 0);
+	is(droppable_map(ctx, page, &p), 0, "fallback: map");
+	f = fopen("/proc/self/smaps", "re");
+	while (f && fgets(line, sizeof(line), f)) {
+		if (strchr(line, '-') && strtoul(line, NULL, 16))
+			at = (uintptr_t)p >= strtoul(line, NULL, 16) &&
+			     (uintptr_t)p < strtoul(strchr(line, '-') + 1,
+						    NULL, 16);
+		if (at && !strncmp(line, "VmFlags", 7)) {
+			dd = !!strstr(line, " dd");
+			wf = !!strstr(line, " wf");
+		}
+	}
+	ok(f && dd, "fallback: not dumped", 0);
+	ok(f && wf, "fallback: wiped on fork", 0);
+	if (f)
+		fclose(f);
+	is(droppable_unmap(ctx, p, page), 0, "fallback: unmap");
 }
 
 struct crowd {
@@ -307,6 +456,10 @@ static void test_backend(unsigned int flag, enum droppable_backend want,
 	   "guarantees: only known ones", 0);
 	test_use(ctx);
 	test_threads(ctx);
+	test_describe(ctx);
+	test_asking(ctx);
+	if (want == DROPPABLE_BACKEND_FALLBACK)
+		test_fallback(ctx);
 	is(droppable_map(ctx, page, &p), 0, "map");
 	*(char *)p = 1;
 	droppable_close(ctx);
@@ -337,6 +490,8 @@ int main(void)
 		     "device");
 	test_backend(DROPPABLE_NATIVE_ONLY, DROPPABLE_BACKEND_NATIVE, native,
 		     "native");
+	test_backend(DROPPABLE_FALLBACK_ONLY, DROPPABLE_BACKEND_FALLBACK, 0,
+		     "fallback");
 	printf("1..%d\n", test_nr);
 	return failed;
 }

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later OR MIT */
+/*
+ * What the library's own files share.  Nothing of it is exported: all is built
+ * with -fvisibility=hidden, and the map lists what isn't.
+ */
+#ifndef DROPPABLE_INTERNAL_H
+#define DROPPABLE_INTERNAL_H
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* MAP_ANONYMOUS, madvise() and more under -std=c99 */
+#endif
+#include <sys/types.h>
+
+#pragma GCC visibility push(default)
+#include "droppable.h"
+#pragma GCC visibility pop
+
+struct droppable_counter;
+
+/*
+ * Owned by whoever called droppable_open(), dies in droppable_close().
+ * Constant in between, which is all the locking there is.
+ */
+struct droppable {
+	enum droppable_backend backend;
+	uint64_t guarantees;
+	size_t page_size;
+	int fd; /* of the device, else -1 */
+	dev_t dev; /* which file fd has to be, see check_fd() */
+	ino_t ino;
+	const struct droppable_counter *counter; /* a page of its own, or NULL */
+};
+
+/*
+ * Copies of a structure that grows with the versions: the caller knows `size`
+ * bytes of it, this version `known`, all of them 64 bit words.
+ */
+int droppable_copy_stats(void *to, size_t size, const void *from, size_t known);
+
+#endif /* DROPPABLE_INTERNAL_H */

@@ -407,6 +407,188 @@ int droppable_describe(const struct droppable *ctx, char *buf, size_t size);
  */
 const char *droppable_version(void);
 
+/*
+ * Objects.  A pool keeps objects of any size in droppable memory: written once,
+ * and read by copying them out, whole or not at all.  What is read safely here
+ * needs no system call and no lock.  The kernel drops pages of the pool as it
+ * needs them; a pool that is full drops what was not read for longest itself.
+ * So any object may be gone at any time, and has to be made again then.
+ *
+ * An object shares its fate with those on the same page, if it fits into one:
+ * it never straddles two.  A larger one is gone when one of its pages is.
+ */
+struct droppable_pool;
+
+/**
+ * struct droppable_ref - names an object in a pool
+ *
+ * A value to be copied and kept in ordinary memory, by the caller; the fields
+ * are the library's.  All zero names no object.  What it names is gone for good
+ * once it is gone: a reference never comes to name another object.
+ */
+struct droppable_ref {
+	uint64_t gen;
+	uint64_t at;
+	uint64_t len;	/* bytes; may be read */
+};
+
+/**
+ * droppable_pool_open() - make a pool
+ * @ctx:	where its memory comes from; has to outlive the pool
+ * @size:	bytes of droppable memory at most, rounded up; 0: as much as the
+ *		machine has, so that only the kernel's needs are a limit
+ * @flags:	0
+ * @pool:	out: end it with droppable_pool_close()
+ *
+ * Maps nothing yet: 16 MiB at a time when needed, and 25 bytes of ordinary
+ * memory for each page of that.
+ *
+ * A child made by fork(2) may use it, apart from its parent, and finds it
+ * empty.
+ *
+ * Returns 0, or
+ *	-EINVAL		a pointer is NULL; flags isn't 0; size is absurd
+ *	-ENOMEM		for the ordinary memory it needs
+ *	or what else mmap(2), madvise(2) said
+ *
+ * Thread-safe.  Since: 0.2
+ */
+int droppable_pool_open(struct droppable *ctx, size_t size, unsigned int flags,
+			struct droppable_pool **pool) DROPPABLE_MUST_CHECK;
+
+/**
+ * droppable_pool_close() - end a pool and all that is in it
+ * @pool:	NULL does nothing
+ *
+ * No other call on this pool may be under way or follow.  Since: 0.2
+ */
+void droppable_pool_close(struct droppable_pool *pool);
+
+/**
+ * droppable_pool_put() - put an object into a pool
+ * @pool:	the pool
+ * @data:	its contents, in ordinary memory
+ * @len:	bytes, not 0; droppable_pool_stats() tells the most that is
+ *		possible: a little less than 16 MiB, or than the pool
+ * @ref:	out: names it
+ *
+ * Never fails for lack of room: something older goes.  May wait for memory, as
+ * any store to droppable memory may (lines 24, 25), but without holding up the
+ * pool's readers.
+ *
+ * Returns 0, or
+ *	-EINVAL		a pointer is NULL; len is 0
+ *	-EFBIG		longer than possible
+ *	-ENOMEM		no address space, or no ordinary memory for the index
+ *	-EAGAIN		other threads are writing to all that is left
+ *	or as droppable_map()
+ *
+ * Thread-safe: writers are serialized by the library, but for the copying.
+ * Since: 0.2
+ */
+int droppable_pool_put(struct droppable_pool *pool, const void *data,
+		       size_t len, struct droppable_ref *ref)
+	DROPPABLE_MUST_CHECK;
+
+/**
+ * droppable_pool_read() - copy an object, or a part of it, out
+ * @pool:	the pool
+ * @ref:	names it
+ * @off:	first byte
+ * @buf:	out: ordinary memory, never in the pool
+ * @len:	bytes, not 0
+ *
+ * With 0 these are the bytes that were put, each of them (line 12).  With
+ * -ENODATA buf is all zero.  What was a secret is ordinary memory now: it can
+ * be swapped and dumped until it is overwritten.
+ *
+ * Returns 0, or
+ *	-ENODATA	dropped, forgotten, or the reference names nothing: make
+ *			it again
+ *	-EINVAL		a pointer is NULL; len is 0; the object is shorter; the
+ *			reference is of no pool like this
+ *
+ * Thread-safe, without lock and system call unless it returns -ENODATA.
+ * Since: 0.2
+ */
+int droppable_pool_read(struct droppable_pool *pool,
+			const struct droppable_ref *ref, size_t off, void *buf,
+			size_t len) DROPPABLE_MUST_CHECK;
+
+/**
+ * droppable_pool_forget() - the object isn't wanted any more
+ * @pool:	the pool
+ * @ref:	names it; once for each object
+ *
+ * Its page can be used again when nothing else is wanted on it; until then the
+ * bytes stay where they are, and may even be read.
+ *
+ * Returns 0, or
+ *	-ENODATA	it was gone already
+ *	-EINVAL		a pointer is NULL; the reference is of no pool like this
+ *
+ * Thread-safe.  Since: 0.2
+ */
+int droppable_pool_forget(struct droppable_pool *pool,
+			  const struct droppable_ref *ref);
+
+/**
+ * droppable_pool_drop() - drop an object now, or all of them
+ * @pool:	the pool
+ * @ref:	names it, what shares its page goes too; NULL: the whole pool
+ *
+ * Afterwards none of what was put before can be read any more, unless there is
+ * an error.
+ *
+ * Returns 0, or
+ *	-ENODATA	the reference names nothing
+ *	-EINVAL		pool is NULL; the reference is of no pool like this
+ *	-EBUSY		the kernel holds some of the pages; the others went
+ *	-ENOTSUP	DROPPABLE_G_DROP_NOW is not given
+ *	or as droppable_drop()
+ *
+ * Thread-safe.  Since: 0.2
+ */
+int droppable_pool_drop(struct droppable_pool *pool,
+			const struct droppable_ref *ref);
+
+/**
+ * struct droppable_pool_stats - what became of a pool
+ * @capacity:	bytes of droppable memory that it may use
+ * @mapped:	of those, mapped so far
+ * @used:	of those, in pages with something on them, as far as is known:
+ *		what the kernel dropped counts until it is looked for
+ * @largest:	bytes of the largest object possible
+ * @puts:	objects put so far
+ * @lost:	reads that found the object gone
+ * @swept:	pages that were found dropped when pages were wanted
+ * @recycled:	pages dropped by the pool because it was full
+ */
+struct droppable_pool_stats {
+	uint64_t capacity;
+	uint64_t mapped;
+	uint64_t used;
+	uint64_t largest;
+	uint64_t puts;
+	uint64_t lost;
+	uint64_t swept;
+	uint64_t recycled;
+};
+
+/**
+ * droppable_pool_stats() - what became of a pool
+ * @pool:	the pool
+ * @stats:	out
+ * @size:	sizeof(*stats), as for droppable_stats()
+ *
+ * Returns 0, or
+ *	-EINVAL		pool or stats is NULL; size is 0, or no multiple of 8
+ *
+ * Thread-safe.  Since: 0.2
+ */
+int droppable_pool_stats(struct droppable_pool *pool,
+			 struct droppable_pool_stats *stats, size_t size);
+
 #ifdef __cplusplus
 }
 #endif

@@ -142,7 +142,8 @@ if [ $man = yes ] && command -v mandoc >/dev/null; then
 	done
 	for f in $(mapped); do
 		ok "man 3 $f" test -e "$P/share/man/man3/$f.3"
-		ok "libdroppable.3 has $f" grep -q "$f" man/libdroppable.3.scd
+		ok "its page tells of $f" grep -q "\*$f\*()" \
+			"man/$(basename "$(readlink "$P/share/man/man3/$f.3")")".scd
 	done
 else
 	skip "man pages" "scdoc or mandoc is not installed"

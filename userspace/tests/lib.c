@@ -16,14 +16,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "droppable.h"
+#include "points.h"
 
 #define ALL_BITS ((DROPPABLE_G_CHARGED << 1) - 1)
 
-static int test_nr, failed;
-static size_t page;
+int test_nr, failed;
+size_t page;
 
-static void ok(int good, const char *what, int got)
+void ok(int good, const char *what, int got)
 {
 	printf("%sok %d - %s", good ? "" : "not ", ++test_nr, what);
 	if (!good) {
@@ -34,12 +34,12 @@ static void ok(int good, const char *what, int got)
 	fflush(stdout);
 }
 
-static void is(int got, int want, const char *what)
+void is(int got, int want, const char *what)
 {
 	ok(got == want, what, got);
 }
 
-static void skip(const char *what, const char *why)
+void skip(const char *what, const char *why)
 {
 	printf("ok %d - %s # SKIP %s\n", ++test_nr, what, why);
 }
@@ -458,6 +458,7 @@ static void test_backend(unsigned int flag, enum droppable_backend want,
 	test_threads(ctx);
 	test_describe(ctx);
 	test_asking(ctx);
+	test_pool(ctx);
 	if (want == DROPPABLE_BACKEND_FALLBACK)
 		test_fallback(ctx);
 	is(droppable_map(ctx, page, &p), 0, "map");

@@ -1,0 +1,487 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
+/*
+ * Objects in droppable memory: what each call does, and then, with threads that
+ * drop pages as fast as they can, that no byte is ever wrong.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "points.h"
+
+#define READERS		3
+#define CELLS		48
+#ifdef __SANITIZE_THREAD__
+#define READS		600 /* each takes 30 times as long */
+#else
+#define READS		6000
+#endif
+
+/* Byte @i of version @v of object @n: no two look alike for long. */
+static unsigned char byte(size_t n, unsigned int v, size_t i)
+{
+	uint32_t x = (uint32_t)(n * 2654435761u + v * 40503u + (i >> 3) * 97u);
+
+	x ^= x >> 15;
+	x *= 2246822519u;
+	return (unsigned char)((x >> 11) + i) | 1; /* never 0 */
+}
+
+static void fill(unsigned char *to, size_t n, unsigned int v, size_t off,
+		 size_t len)
+{
+	size_t i;
+
+	for (i = 0; i < len; i++)
+		to[i] = byte(n, v, off + i);
+}
+
+static size_t wrong(const unsigned char *p, size_t n, unsigned int v,
+		    size_t off, size_t len)
+{
+	size_t i, bad = 0;
+
+	for (i = 0; i < len; i++)
+		bad += p[i] != byte(n, v, off + i);
+	return bad;
+}
+
+size_t stress(void)
+{
+	const char *more = getenv("STRESS");
+
+	return more ? strtoul(more, NULL, 10) : 1;
+}
+
+static void test_bad_arguments(struct droppable *ctx)
+{
+	struct droppable_ref ref = { 0 }, far;
+	struct droppable_pool_stats st;
+	struct droppable_pool *p = NULL;
+	char buf[16] = "fifteen letters";
+
+	is(droppable_pool_open(NULL, 0, 0, &p), -EINVAL, "pool_open: no handle");
+	is(droppable_pool_open(ctx, 0, 0, NULL), -EINVAL, "pool_open: no place");
+	is(droppable_pool_open(ctx, 0, 1, &p), -EINVAL, "pool_open: a flag");
+	is(droppable_pool_open(ctx, SIZE_MAX, 0, &p), -EINVAL,
+	   "pool_open: size SIZE_MAX");
+	ok(!p, "pool_open: failure stores nothing", 0);
+	is(droppable_pool_open(ctx, 3 * page, 0, &p), 0, "pool_open");
+
+	is(droppable_pool_put(NULL, buf, 8, &ref), -EINVAL, "put: no pool");
+	is(droppable_pool_put(p, NULL, 8, &ref), -EINVAL, "put: no data");
+	is(droppable_pool_put(p, buf, 0, &ref), -EINVAL, "put: length 0");
+	is(droppable_pool_put(p, buf, 8, NULL), -EINVAL, "put: no place");
+	is(droppable_pool_put(p, buf, 4 * page, &ref), -EFBIG, "put: too long");
+	is(droppable_pool_put(p, buf, SIZE_MAX, &ref), -EFBIG, "put: SIZE_MAX");
+	ok(!ref.gen && !ref.at && !ref.len, "put: failure stores nothing", 0);
+	is(droppable_pool_read(p, &ref, 0, buf, 8), -ENODATA,
+	   "read: a reference to nothing");
+	is(droppable_pool_forget(p, &ref), -ENODATA, "forget: nothing");
+	is(droppable_pool_drop(p, &ref), -ENODATA, "drop: nothing");
+
+	is(droppable_pool_put(p, buf, 16, &ref), 0, "put");
+	is(droppable_pool_read(NULL, &ref, 0, buf, 8), -EINVAL, "read: no pool");
+	is(droppable_pool_read(p, NULL, 0, buf, 8), -EINVAL, "read: no object");
+	is(droppable_pool_read(p, &ref, 0, NULL, 8), -EINVAL, "read: no buffer");
+	is(droppable_pool_read(p, &ref, 0, buf, 0), -EINVAL, "read: length 0");
+	is(droppable_pool_read(p, &ref, 9, buf, 8), -EINVAL, "read: too far");
+	is(droppable_pool_read(p, &ref, SIZE_MAX, buf, 8), -EINVAL,
+	   "read: offset SIZE_MAX");
+	is(droppable_pool_read(p, &ref, 8, buf, SIZE_MAX), -EINVAL,
+	   "read: length SIZE_MAX");
+	far = ref;
+	far.at += 1000 * page;
+	is(droppable_pool_read(p, &far, 0, buf, 8), -EINVAL,
+	   "read: a page that isn't there");
+	is(droppable_pool_forget(p, &far), -EINVAL, "forget: the same");
+	is(droppable_pool_drop(p, &far), -EINVAL, "drop: the same");
+	far = ref;
+	far.len = 5 * page;
+	is(droppable_pool_read(p, &far, 0, buf, 8), -EINVAL,
+	   "read: longer than a pool");
+	is(droppable_pool_forget(NULL, &ref), -EINVAL, "forget: no pool");
+	is(droppable_pool_drop(NULL, &ref), -EINVAL, "drop: no pool");
+	is(droppable_pool_stats(NULL, &st, sizeof(st)), -EINVAL,
+	   "pool_stats: no pool");
+	is(droppable_pool_stats(p, &st, 3), -EINVAL, "pool_stats: odd size");
+	droppable_pool_close(p);
+	droppable_pool_close(NULL);
+}
+
+/* Each size around the places where something changes, whole and in parts. */
+static void test_sizes(struct droppable *ctx)
+{
+	size_t sizes[] = { 1, 7, 8, 9, 63, 1000, page - 9, page - 8, page - 7,
+			   page, 2 * page - 16, 2 * page - 15, 5 * page + 3,
+			   100 * page };
+	unsigned char *data = malloc(100 * page), *back = malloc(100 * page);
+	struct droppable_ref ref[14];
+	struct droppable_pool *p;
+	size_t i, off, bad = 0, len, parts = 0;
+
+	if (!data || !back)
+		abort();
+	is(droppable_pool_open(ctx, 0, 0, &p), 0, "sizes: open");
+	for (i = 0; i < 14; i++) {
+		fill(data, i, 0, 0, sizes[i]);
+		bad += droppable_pool_put(p, data, sizes[i], &ref[i]) != 0;
+		bad += ref[i].len != sizes[i];
+	}
+	is((int)bad, 0, "sizes: put each");
+	for (i = 0; i < 14; i++) {
+		memset(back, 0, sizes[i]);
+		if (droppable_pool_read(p, &ref[i], 0, back, sizes[i]))
+			bad++;
+		else
+			bad += wrong(back, i, 0, 0, sizes[i]);
+		for (off = 0; off < sizes[i]; off += 1 + sizes[i] / 9) {
+			len = 1 + (off * 7 + 5) % (sizes[i] - off);
+			back[len] = 0;
+			if (droppable_pool_read(p, &ref[i], off, back, len))
+				bad++;
+			else
+				bad += wrong(back, i, 0, off, len);
+			bad += len < 100 * page && back[len] != 0;
+			parts++;
+		}
+	}
+	is((int)bad, 0, "sizes: read each, whole and in parts");
+	ok(parts > 50, "sizes: parts enough", (int)parts);
+
+	is(droppable_pool_drop(p, &ref[11]), 0, "sizes: drop one");
+	memset(back, 1, sizes[11]);
+	is(droppable_pool_read(p, &ref[11], 0, back, sizes[11]), -ENODATA,
+	   "sizes: it is gone");
+	for (i = 0; i < sizes[11]; i++)
+		bad += back[i];
+	is((int)bad, 0, "sizes: the buffer is zero");
+	is(droppable_pool_read(p, &ref[12], 0, back, sizes[12]), 0,
+	   "sizes: the one beside it isn't");
+	is(droppable_pool_forget(p, &ref[12]), 0, "sizes: forget one");
+	is(droppable_pool_forget(p, &ref[12]), -ENODATA, "sizes: only once");
+	is(droppable_pool_drop(p, NULL), 0, "sizes: drop all");
+	for (i = 0; i < 14; i++)
+		bad += droppable_pool_read(p, &ref[i], 0, back, 1) != -ENODATA;
+	is((int)bad, 0, "sizes: all are gone");
+	droppable_pool_close(p);
+	free(data);
+	free(back);
+}
+
+/* Small objects share pages, and never straddle two. */
+static void test_packing(struct droppable *ctx)
+{
+	struct droppable_pool_stats st;
+	struct droppable_pool *p;
+	struct droppable_ref ref;
+	char data[3000];
+	size_t i, len, bytes = 0, straddle = 0;
+
+	memset(data, 'd', sizeof(data));
+	is(droppable_pool_open(ctx, 0, 0, &p), 0, "packing: open");
+	for (i = 0; i < 2000; i++) {
+		len = 1 + i * 7919 % 1500;
+		bytes += len;
+		if (droppable_pool_put(p, data, len, &ref))
+			break;
+		straddle += ref.at % page + len > page || ref.at % page < 8;
+	}
+	is((int)i, 2000, "packing: put 2000");
+	is((int)straddle, 0, "packing: none straddles a page or lies on a head");
+	is(droppable_pool_stats(p, &st, sizeof(st)), 0, "pool_stats");
+	ok(st.used < bytes + bytes / 5, "packing: less than a fifth is waste",
+	   (int)(st.used - bytes));
+	ok(st.puts == 2000 && st.mapped >= st.used && st.capacity >= st.mapped,
+	   "pool_stats: fit together", (int)st.puts);
+	droppable_pool_close(p);
+}
+
+/* A full pool goes on: what was read stays, what wasn't goes. */
+static void test_full(struct droppable *ctx)
+{
+	struct droppable_ref hot, cold, ref, old[64];
+	struct droppable_pool_stats st;
+	unsigned char data[4 * 1024];
+	struct droppable_pool *p;
+	size_t i, lost = 0, reborn = 0;
+
+	is(droppable_pool_open(ctx, 64 * page, 0, &p), 0, "full: open");
+	fill(data, 1, 0, 0, page / 2);
+	is(droppable_pool_put(p, data, page / 2, &hot), 0, "full: put a hot one");
+	fill(data, 2, 0, 0, page / 2 + 99);
+	is(droppable_pool_put(p, data, page / 2 + 99, &cold), 0,
+	   "full: put a cold one");
+	for (i = 0; i < 1000; i++) {
+		if (droppable_pool_put(p, data, page / 2 + 99, &ref))
+			break;
+		old[i % 64] = ref;
+		if (droppable_pool_read(p, &hot, 0, data, page / 2) ||
+		    wrong(data, 1, 0, 0, page / 2))
+			lost++;
+		fill(data, 2, 0, 0, page / 2 + 99);
+	}
+	is((int)i, 1000, "full: put 1000 where 64 fit");
+	is((int)lost, 0, "full: the hot one stays");
+	is(droppable_pool_read(p, &cold, 0, data, 1), -ENODATA,
+	   "full: the cold one goes");
+	droppable_pool_stats(p, &st, sizeof(st));
+	ok(st.used <= st.capacity && st.capacity == 64 * page,
+	   "full: keeps to its size", (int)st.used);
+	ok(st.recycled > 800, "full: counts what it recycles", (int)st.recycled);
+
+	/* Runs of pages, too; and all of them in use by nobody. */
+	for (i = 0; i < 300; i++)
+		if (droppable_pool_put(p, data, sizeof(data), &ref))
+			break;
+	is((int)i, 300, "full: larger ones");
+	for (i = 0; i < 64; i++)
+		reborn += droppable_pool_read(p, &old[i], 0, data, 1) == 0;
+	is((int)reborn, 0, "full: a reference names nothing else later");
+	droppable_pool_close(p);
+}
+
+/* Forgotten and dropped pages are found again: nothing is recycled. */
+static void test_reuse(struct droppable *ctx)
+{
+	struct droppable_ref ref[2000];
+	struct droppable_pool_stats st;
+	struct droppable_pool *p;
+	char data[200] = "x";
+	size_t i, n = 0;
+
+	is(droppable_pool_open(ctx, 256 * page, 0, &p), 0, "reuse: open");
+	for (i = 0; i < 20000; i++) {
+		if (i >= 2000)
+			n += droppable_pool_forget(p, &ref[i % 2000]) == 0;
+		if (droppable_pool_put(p, data, sizeof(data), &ref[i % 2000]))
+			break;
+	}
+	is((int)i, 20000, "reuse: put 20000 where 5000 fit");
+	is((int)n, 18000, "reuse: all could be forgotten");
+	droppable_pool_stats(p, &st, sizeof(st));
+	is((int)st.recycled, 0, "reuse: forgotten pages are used first");
+	for (n = 0; n < 5; n++) {
+		for (i = 0; i < 250 * (page / 208); i++)
+			if (droppable_pool_put(p, data, sizeof(data), &ref[0]))
+				break;
+		if (droppable_pool_drop(p, NULL))
+			break;
+	}
+	is((int)n, 5, "reuse: fill, drop, again");
+	droppable_pool_stats(p, &st, sizeof(st));
+	ok(st.swept > 500, "reuse: dropped pages are found", (int)st.swept);
+	droppable_pool_close(p);
+}
+
+/* A child has an empty pool of its own, its parent all that was there. */
+static void test_fork(struct droppable *ctx)
+{
+	struct droppable_ref ref, mine;
+	struct droppable_pool *p;
+	char data[300] = "parent's", back[300];
+	pid_t pid;
+	int st = 0;
+
+	is(droppable_pool_open(ctx, 64 * page, 0, &p), 0, "pool, fork: open");
+	is(droppable_pool_put(p, data, sizeof(data), &ref), 0, "pool, fork: put");
+	fflush(stdout);
+	pid = fork();
+	if (!pid) {
+		if (droppable_pool_read(p, &ref, 0, back, 8) != -ENODATA)
+			_exit(1);
+		memcpy(data, "child's.", 9);
+		if (droppable_pool_put(p, data, sizeof(data), &mine) ||
+		    droppable_pool_read(p, &mine, 0, back, sizeof(back)) ||
+		    memcmp(back, data, sizeof(data)))
+			_exit(2);
+		if (droppable_pool_read(p, &ref, 0, back, 8) != -ENODATA)
+			_exit(3);
+		pid = fork();
+		if (!pid)
+			_exit(droppable_pool_read(p, &mine, 0, back, 8) !=
+			      -ENODATA ||
+			      droppable_pool_put(p, data, 99, &mine));
+		if (waitpid(pid, &st, 0) != pid || st)
+			_exit(4);
+		droppable_pool_close(p);
+		_exit(0);
+	}
+	waitpid(pid, &st, 0);
+	is(st, 0, "pool, fork: the child's is empty and works, its child's too");
+	is(droppable_pool_read(p, &ref, 0, back, sizeof(back)), 0,
+	   "pool, fork: the parent's stays");
+	ok(!memcmp(back, "parent's", 9), "pool, fork: as it was", 0);
+	droppable_pool_close(p);
+}
+
+/* --- with all that can go wrong at once --- */
+
+struct cell {
+	pthread_mutex_t lock;
+	struct droppable_ref ref;
+	unsigned int version;
+	size_t size;
+};
+
+struct play {
+	struct droppable_pool *pool;
+	struct cell cell[CELLS];
+	size_t reads;
+	size_t good, gone, wrong, errors, drops; /* atomic */
+	int over; /* atomic */
+};
+
+#define COUNT(field, n) __atomic_fetch_add(&(field), n, __ATOMIC_RELAXED)
+
+static uint32_t next(uint32_t *seed)
+{
+	*seed = *seed * 1664525u + 1013904223u;
+	return *seed >> 8;
+}
+
+static void rebuild(struct play *t, size_t n, const struct droppable_ref *seen,
+		    unsigned char *buf)
+{
+	struct cell *c = &t->cell[n];
+
+	pthread_mutex_lock(&c->lock);
+	if (c->ref.gen == seen->gen) {
+		c->version++;
+		fill(buf, n, c->version, 0, c->size);
+		if (droppable_pool_put(t->pool, buf, c->size, &c->ref))
+			COUNT(t->errors, 1);
+	}
+	pthread_mutex_unlock(&c->lock);
+}
+
+/* However the threads are scheduled. */
+static int enough(struct play *t)
+{
+	return __atomic_load_n(&t->gone, __ATOMIC_RELAXED) > t->reads / 30 &&
+	       __atomic_load_n(&t->drops, __ATOMIC_RELAXED) > t->reads / 60;
+}
+
+static void *reader(void *arg)
+{
+	struct play *t = arg;
+	unsigned char *buf = malloc(16 * page);
+	uint32_t seed = (uint32_t)(uintptr_t)&buf >> 4;
+	struct droppable_ref ref;
+	unsigned int version;
+	size_t i, n, off, len;
+	int err;
+
+	if (!buf)
+		abort();
+	for (i = 0; i < t->reads || (!enough(t) && i < 100 * t->reads); i++) {
+		n = next(&seed) % CELLS;
+		pthread_mutex_lock(&t->cell[n].lock);
+		ref = t->cell[n].ref;
+		version = t->cell[n].version;
+		pthread_mutex_unlock(&t->cell[n].lock);
+		off = i % 4 ? 0 : next(&seed) % t->cell[n].size;
+		len = t->cell[n].size - off;
+		err = droppable_pool_read(t->pool, &ref, off, buf, len);
+		if (!err && wrong(buf, n, version, off, len))
+			COUNT(t->wrong, 1);
+		else if (!err)
+			COUNT(t->good, 1);
+		else if (err == -ENODATA)
+			COUNT(t->gone, 1);
+		else
+			COUNT(t->errors, 1);
+		if (err)
+			rebuild(t, n, &ref, buf);
+	}
+	free(buf);
+	return NULL;
+}
+
+/* An object, with what is on the same page, or everything. */
+static void *dropper(void *arg)
+{
+	struct play *t = arg;
+	uint32_t seed = 4711;
+	struct droppable_ref ref;
+	size_t n;
+	int err;
+
+	while (!__atomic_load_n(&t->over, __ATOMIC_RELAXED)) {
+		n = next(&seed) % CELLS;
+		pthread_mutex_lock(&t->cell[n].lock);
+		ref = t->cell[n].ref;
+		pthread_mutex_unlock(&t->cell[n].lock);
+		err = droppable_pool_drop(t->pool,
+					  next(&seed) % 64 ? &ref : NULL);
+		/*
+		 * Not there yet; or held, which a page seems to be while
+		 * another thread's fault looks it up.
+		 */
+		if (err && err != -ENODATA && err != -EBUSY)
+			COUNT(t->errors, 1);
+		COUNT(t->drops, 1);
+	}
+	return NULL;
+}
+
+static void play(struct droppable *ctx, const char *name, size_t pool_size,
+		 size_t most)
+{
+	static const size_t size[] = { 17, 100, 700, 3000, 4088, 4089, 9000,
+				       20000 };
+	struct play t = { .reads = READS * stress() };
+	pthread_t th[READERS + 1];
+	char what[100];
+	size_t i;
+
+	if (droppable_pool_open(ctx, pool_size, 0, &t.pool))
+		abort();
+	for (i = 0; i < CELLS; i++) {
+		pthread_mutex_init(&t.cell[i].lock, NULL);
+		t.cell[i].size = size[i % 8] + i / 8;
+		if (t.cell[i].size > most)
+			t.cell[i].size = most - i;
+	}
+	for (i = 0; i < READERS + 1; i++)
+		if (pthread_create(&th[i], NULL, i ? reader : dropper, &t))
+			abort();
+	for (i = 1; i < READERS + 1; i++)
+		pthread_join(th[i], NULL);
+	__atomic_store_n(&t.over, 1, __ATOMIC_RELAXED);
+	pthread_join(th[0], NULL);
+	printf("# %zu drops; read whole %zu, gone %zu, wrong %zu\n", t.drops,
+	       t.good, t.gone, t.wrong);
+	snprintf(what, sizeof(what), "stress, %s: no byte was wrong", name);
+	is((int)t.wrong, 0, what);
+	snprintf(what, sizeof(what), "stress, %s: no error", name);
+	is((int)t.errors, 0, what);
+	snprintf(what, sizeof(what), "stress, %s: some read, some gone", name);
+	ok(t.good > t.reads / 8 && enough(&t), what, (int)t.gone);
+	droppable_pool_close(t.pool);
+	for (i = 0; i < CELLS; i++)
+		pthread_mutex_destroy(&t.cell[i].lock);
+}
+
+void test_pool_stress(struct droppable *ctx)
+{
+	play(ctx, "room enough", 0, 20480);
+	play(ctx, "a pool that is too small", 20 * page, 20480);
+	play(ctx, "several to a page", 0, 1500);
+}
+
+void test_pool(struct droppable *ctx)
+{
+	test_bad_arguments(ctx);
+	test_sizes(ctx);
+	test_packing(ctx);
+	test_full(ctx);
+	test_reuse(ctx);
+	test_fork(ctx);
+	test_pool_stress(ctx);
+}

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
+/*
+ * stress TEST: one of the stress tests by itself, on the best memory there is.
+ * For tests/mutants, and with STRESS=1000 for a night.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "points.h"
+
+int test_nr, failed;
+size_t page;
+
+void ok(int good, const char *what, int got)
+{
+	printf("%sok %d - %s (%d)\n", good ? "" : "not ", ++test_nr, what, got);
+	failed |= !good;
+}
+
+void is(int got, int want, const char *what)
+{
+	ok(got == want, what, got);
+}
+
+void skip(const char *what, const char *why)
+{
+	printf("ok %d - %s # SKIP %s\n", ++test_nr, what, why);
+}
+
+/* Only one of them is linked in. */
+#pragma weak test_pool_stress
+
+int main(int argc, char **argv)
+{
+	struct droppable *ctx;
+
+	page = (size_t)sysconf(_SC_PAGESIZE);
+	if (argc != 2 || droppable_open(&ctx, DROPPABLE_OR_FALLBACK))
+		return 2;
+	if (!strcmp(argv[1], "pool") && test_pool_stress)
+		test_pool_stress(ctx);
+	else
+		return 2;
+	printf("1..%d\n", test_nr);
+	droppable_close(ctx);
+	return failed;
+}

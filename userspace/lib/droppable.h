@@ -589,6 +589,199 @@ struct droppable_pool_stats {
 int droppable_pool_stats(struct droppable_pool *pool,
 			 struct droppable_pool_stats *stats, size_t size);
 
+/*
+ * Cache.  What was built for a key is kept in droppable memory until the kernel
+ * needs that, and built again when it is asked for next: eviction is the
+ * kernel's, the normal case, and never seen but in the counts.  Keys, sizes and
+ * validity are in ordinary memory, 40 bytes for each value, of which a table
+ * has up to four times as many as it needs.
+ */
+struct droppable_cache;
+
+/**
+ * droppable_build_fn - builds the value for a key
+ * @key, @key_len:	the key
+ * @buf, @size:		out: where to store the value, in ordinary memory
+ * @len:		out: bytes stored; may be 0.  With -ENOBUFS: bytes that
+ *			it would take
+ * @arg:		as given to droppable_cache_get_or_build()
+ *
+ * Called without any lock, by one thread at a time for each key.  It may use
+ * the cache for other keys.  It has to return: no longjmp(3), no exception.
+ *
+ * Returns 0; -ENOBUFS if @size is too small; anything else is passed on.
+ */
+typedef int droppable_build_fn(const void *key, size_t key_len, void *buf,
+			       size_t size, size_t *len, void *arg);
+
+/**
+ * droppable_cache_open() - make a cache
+ * @ctx:	where its memory comes from; has to outlive the cache
+ * @capacity:	bytes of droppable memory at most, rounded up; 0: as much as the
+ *		machine has, so that only the kernel's needs are a limit
+ * @flags:	0
+ * @cache:	out: end it with droppable_cache_close()
+ *
+ * A child made by fork(2) may use it, apart from its parent, and finds it
+ * empty.
+ *
+ * Returns 0, or
+ *	-EINVAL		a pointer is NULL; flags isn't 0; capacity is absurd
+ *	-ENOMEM		for the ordinary memory it needs
+ *	or what else getrandom(2), mmap(2), madvise(2) said
+ *
+ * Thread-safe.  Since: 0.2
+ */
+int droppable_cache_open(struct droppable *ctx, size_t capacity,
+			 unsigned int flags, struct droppable_cache **cache)
+	DROPPABLE_MUST_CHECK;
+
+/**
+ * droppable_cache_close() - end a cache and all that is in it
+ * @cache:	NULL does nothing
+ *
+ * No other call on this cache may be under way or follow.  Since: 0.2
+ */
+void droppable_cache_close(struct droppable_cache *cache);
+
+/**
+ * droppable_cache_get_or_build() - a value from the cache, or built
+ * @cache:	the cache
+ * @key:	any bytes; NULL only if key_len is 0
+ * @key_len:	bytes
+ * @build:	called if the value isn't there, or not there any more
+ * @arg:	for build
+ * @buf:	out: the value, in ordinary memory
+ * @size:	bytes of buf
+ * @len:	out: bytes of the value; written with 0 and -ENOBUFS
+ *
+ * If another thread is building the value for the same key, waits for that.
+ * A value that can't be kept, because it is too large for the cache or there is
+ * no memory for the index, is returned all the same.
+ *
+ * Returns 0, or
+ *	-EINVAL		a pointer is NULL
+ *	-ENOBUFS	the value takes *len bytes
+ *	-EDEADLK	build() asked for the key it is building
+ *	-EOVERFLOW	build() says that it stored more than size
+ *	or what build() returned
+ *
+ * Thread-safe, but a thread must not be cancelled in it.  Since: 0.2
+ */
+int droppable_cache_get_or_build(struct droppable_cache *cache,
+				 const void *key, size_t key_len,
+				 droppable_build_fn *build, void *arg,
+				 void *buf, size_t size, size_t *len)
+	DROPPABLE_MUST_CHECK;
+
+/**
+ * droppable_cache_get() - a value from the cache, if it is there
+ *
+ * As droppable_cache_get_or_build(), but instead of building returns
+ *	-ENODATA	it isn't there, or not any more
+ *
+ * Thread-safe.  Since: 0.2
+ */
+int droppable_cache_get(struct droppable_cache *cache, const void *key,
+			size_t key_len, void *buf, size_t size, size_t *len)
+	DROPPABLE_MUST_CHECK;
+
+/**
+ * droppable_cache_put() - put a value into the cache
+ * @cache:	the cache
+ * @key:	any bytes; NULL only if key_len is 0
+ * @key_len:	bytes
+ * @data:	the value; NULL only if len is 0
+ * @len:	bytes
+ *
+ * Takes the place of what was there for this key.
+ *
+ * Returns 0, or
+ *	-EINVAL		a pointer is NULL
+ *	or as droppable_pool_put(); then what was there stays
+ *
+ * Thread-safe.  Since: 0.2
+ */
+int droppable_cache_put(struct droppable_cache *cache, const void *key,
+			size_t key_len, const void *data, size_t len);
+
+/**
+ * droppable_cache_forget() - take a value out
+ * @cache:	the cache
+ * @key:	any bytes; NULL only if key_len is 0
+ * @key_len:	bytes
+ *
+ * A build() that is under way for the key isn't stopped: its value is kept.
+ *
+ * Returns 0, or
+ *	-ENODATA	it wasn't there, or not any more
+ *	-EINVAL		a pointer is NULL
+ *
+ * Thread-safe.  Since: 0.2
+ */
+int droppable_cache_forget(struct droppable_cache *cache, const void *key,
+			   size_t key_len);
+
+/**
+ * droppable_cache_drop() - drop all values now
+ * @cache:	the cache
+ *
+ * As if the kernel had: each is built again when it is asked for.
+ *
+ * Returns 0, or -EINVAL if cache is NULL, or as droppable_pool_drop().
+ *
+ * Thread-safe.  Since: 0.2
+ */
+int droppable_cache_drop(struct droppable_cache *cache);
+
+/**
+ * struct droppable_cache_stats - what became of a cache
+ * @hits:	values that were there
+ * @misses:	asked for and never there, or gone for so long that the index
+ *		has forgotten them
+ * @dropped:	values found to be gone; for whatever reason
+ * @rebuilt:	values built because they were gone
+ * @failed:	builds that returned an error
+ * @unstored:	values that were built and couldn't be kept
+ * @waits:	times that a thread waited for another one to build
+ * @entries:	values in the index, some of them gone by now
+ * @index:	bytes of ordinary memory of the index
+ * @capacity:	bytes of droppable memory that may be used
+ * @used:	bytes in pages with values on them, as far as is known
+ * @recycled:	pages dropped by the cache because it was full
+ *
+ * Each call of droppable_cache_get_or_build() is one of hits, misses, rebuilt,
+ * unless it returned -ENOBUFS without building, -EDEADLK or -EINVAL.
+ */
+struct droppable_cache_stats {
+	uint64_t hits;
+	uint64_t misses;
+	uint64_t dropped;
+	uint64_t rebuilt;
+	uint64_t failed;
+	uint64_t unstored;
+	uint64_t waits;
+	uint64_t entries;
+	uint64_t index;
+	uint64_t capacity;
+	uint64_t used;
+	uint64_t recycled;
+};
+
+/**
+ * droppable_cache_stats() - what became of a cache
+ * @cache:	the cache
+ * @stats:	out
+ * @size:	sizeof(*stats), as for droppable_stats()
+ *
+ * Returns 0, or
+ *	-EINVAL		cache or stats is NULL; size is 0, or no multiple of 8
+ *
+ * Thread-safe.  Since: 0.2
+ */
+int droppable_cache_stats(struct droppable_cache *cache,
+			  struct droppable_cache_stats *stats, size_t size);
+
 #ifdef __cplusplus
 }
 #endif

@@ -13,14 +13,24 @@ enum { WIPED = 0, RESETTING, READY };
 
 static size_t guard_size(unsigned int nr)
 {
-	return sizeof(struct guard) + nr * sizeof(pthread_mutex_t);
+	return sizeof(struct guard) +
+	       nr * sizeof(((struct guard *)NULL)->lock[0]);
+}
+
+static void init_locks(struct guarded *g)
+{
+	unsigned int i;
+
+	for (i = 0; i < g->nr; i++) {
+		pthread_mutex_init(&g->guard->lock[i].mutex, NULL);
+		pthread_cond_init(&g->guard->lock[i].changed, NULL);
+	}
 }
 
 int guard_init(struct guarded *g, unsigned int nr,
 	       void (*reset)(struct guarded *))
 {
 	size_t size = guard_size(nr);
-	unsigned int i;
 	void *p;
 	int err;
 
@@ -36,8 +46,7 @@ int guard_init(struct guarded *g, unsigned int nr,
 	g->guard = p;
 	g->nr = nr;
 	g->reset = reset;
-	for (i = 0; i < nr; i++)
-		pthread_mutex_init(&g->guard->lock[i], NULL);
+	init_locks(g);
 	__atomic_store_n(&g->guard->state, READY, __ATOMIC_RELEASE);
 	return 0;
 }
@@ -51,7 +60,6 @@ void guard_fini(struct guarded *g)
 static void take_over(struct guarded *g)
 {
 	uint32_t state = WIPED;
-	unsigned int i;
 
 	if (!__atomic_compare_exchange_n(&g->guard->state, &state, RESETTING, 0,
 					 __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE)) {
@@ -61,8 +69,7 @@ static void take_over(struct guarded *g)
 		return;
 	}
 	g->reset(g);
-	for (i = 0; i < g->nr; i++)
-		pthread_mutex_init(&g->guard->lock[i], NULL);
+	init_locks(g);
 	/* A child made just before this line is WIPED, and begins anew. */
 	__atomic_store_n(&g->guard->state, READY, __ATOMIC_RELEASE);
 }
@@ -71,10 +78,20 @@ void guard_lock(struct guarded *g, unsigned int i)
 {
 	if (__atomic_load_n(&g->guard->state, __ATOMIC_ACQUIRE) != READY)
 		take_over(g);
-	pthread_mutex_lock(&g->guard->lock[i]);
+	pthread_mutex_lock(&g->guard->lock[i].mutex);
 }
 
 void guard_unlock(struct guarded *g, unsigned int i)
 {
-	pthread_mutex_unlock(&g->guard->lock[i]);
+	pthread_mutex_unlock(&g->guard->lock[i].mutex);
+}
+
+void guard_wait(struct guarded *g, unsigned int i)
+{
+	pthread_cond_wait(&g->guard->lock[i].changed, &g->guard->lock[i].mutex);
+}
+
+void guard_wake(struct guarded *g, unsigned int i)
+{
+	pthread_cond_broadcast(&g->guard->lock[i].changed);
 }

@@ -18,7 +18,10 @@
 struct guard {
 	/* Written by whoever opens, then constant; in the child's page 0. */
 	uint32_t state;
-	pthread_mutex_t lock[];
+	struct {
+		pthread_mutex_t mutex;
+		pthread_cond_t changed;
+	} lock[];
 };
 
 /* What the locks protect: kept in ordinary memory by the guard's owner. */
@@ -34,5 +37,8 @@ int guard_init(struct guarded *g, unsigned int nr,
 void guard_fini(struct guarded *g);
 void guard_lock(struct guarded *g, unsigned int i);
 void guard_unlock(struct guarded *g, unsigned int i);
+/* With the lock held: until somebody calls guard_wake(), or for no reason. */
+void guard_wait(struct guarded *g, unsigned int i);
+void guard_wake(struct guarded *g, unsigned int i);
 
 #endif /* DROPPABLE_GUARD_H */

@@ -24,6 +24,7 @@
 #include "internal.h"
 #include "guard.h"
 #include "page.h"
+#include "pool.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -641,6 +642,29 @@ int droppable_pool_stats(struct droppable_pool *p,
 		st.used -= (uint64_t)p->chunk[i]->nr_free * p->page;
 	unlock(p);
 	return droppable_copy_stats(stats, size, &st, sizeof(st));
+}
+
+void pool_sweep(struct droppable_pool *p)
+{
+	size_t i;
+
+	lock(p);
+	for (i = 0; i < p->nr_chunks; i++)
+		sweep_chunk(p, i);
+	unlock(p);
+}
+
+int pool_knows(struct droppable_pool *p, const struct droppable_ref *ref)
+{
+	size_t page;
+	int known;
+
+	if (!pages_of(p, ref, &page))
+		return 0;
+	lock(p);
+	known = info_of(p, page)->gen == ref->gen;
+	unlock(p);
+	return known;
 }
 
 /* All of it free; also in a child, see guard.h. */

@@ -66,7 +66,7 @@ ok "the kernel's header as c99" $CC -std=c99 $W "$tmp/u.c"
 # --- the shared object ---
 declared() {
 	$CC -E -P -include stddef.h "$P/include/droppable.h" | tr '\n' ' ' |
-		grep -oE '\bdroppable_[a-z_]+ *\(' | tr -d ' (' | sort -u
+		sed 's/typedef[^;]*;//g' | grep -oE '\bdroppable_[a-z_]+ *\(' | tr -d ' (' | sort -u
 }
 mapped() {
 	sed -n 's/^\t\t\(droppable_[a-z_]*\);$/\1/p' lib/libdroppable.map | sort

@@ -52,6 +52,13 @@ static int all_zero(const char *p, size_t len)
 	return 1;
 }
 
+size_t stress(void)
+{
+	const char *more = getenv("STRESS");
+
+	return more ? strtoul(more, NULL, 10) : 1;
+}
+
 static void test_bad_open(void)
 {
 	struct droppable *ctx = (struct droppable *)&page;
@@ -459,6 +466,7 @@ static void test_backend(unsigned int flag, enum droppable_backend want,
 	test_describe(ctx);
 	test_asking(ctx);
 	test_pool(ctx);
+	test_cache(ctx);
 	if (want == DROPPABLE_BACKEND_FALLBACK)
 		test_fallback(ctx);
 	is(droppable_map(ctx, page, &p), 0, "map");

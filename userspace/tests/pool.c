@@ -51,13 +51,6 @@ static size_t wrong(const unsigned char *p, size_t n, unsigned int v,
 	return bad;
 }
 
-size_t stress(void)
-{
-	const char *more = getenv("STRESS");
-
-	return more ? strtoul(more, NULL, 10) : 1;
-}
-
 static void test_bad_arguments(struct droppable *ctx)
 {
 	struct droppable_ref ref = { 0 }, far;

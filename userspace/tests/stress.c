@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
 /*
- * stress TEST: one of the stress tests by itself, on the best memory there is.
+ * stress TEST: one of the tests by itself, on the best memory there is.
  * For tests/mutants, and with STRESS=1000 for a night.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -28,8 +29,16 @@ void skip(const char *what, const char *why)
 	printf("ok %d - %s # SKIP %s\n", ++test_nr, what, why);
 }
 
+size_t stress(void)
+{
+	const char *more = getenv("STRESS");
+
+	return more ? strtoul(more, NULL, 10) : 1;
+}
+
 /* Only one of them is linked in. */
 #pragma weak test_pool_stress
+#pragma weak test_cache
 
 int main(int argc, char **argv)
 {
@@ -40,6 +49,8 @@ int main(int argc, char **argv)
 		return 2;
 	if (!strcmp(argv[1], "pool") && test_pool_stress)
 		test_pool_stress(ctx);
+	else if (!strcmp(argv[1], "cache") && test_cache)
+		test_cache(ctx);
 	else
 		return 2;
 	printf("1..%d\n", test_nr);

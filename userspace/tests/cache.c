@@ -1,0 +1,492 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
+/* The cache: what each call does, and that no byte of a value is ever wrong. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "points.h"
+#include "siphash.h"
+
+#define LOOKERS	3
+#define KEYS	300
+#ifdef __SANITIZE_THREAD__
+#define LOOKS	1000
+#else
+#define LOOKS	8000
+#endif
+
+static unsigned char byte(uint32_t key, size_t i)
+{
+	uint32_t x = key * 2654435761u + (uint32_t)(i >> 2) * 40503u;
+
+	x ^= x >> 15;
+	return (unsigned char)((x * 2246822519u >> 13) + i) | 1;
+}
+
+/* From nothing to several pages. */
+static size_t length(uint32_t key)
+{
+	static const size_t len[] = { 0, 1, 50, 500, 2500, 4088, 10000, 333 };
+
+	return len[key % 8] + (len[key % 8] ? key % 40 : 0);
+}
+
+static size_t wrong(const unsigned char *p, uint32_t key, size_t len)
+{
+	size_t i, bad = len != length(key);
+
+	for (i = 0; i < len; i++)
+		bad += p[i] != byte(key, i);
+	return bad;
+}
+
+struct how {
+	int err; /* what build() is to return */
+	int calls; /* atomic */
+	struct droppable_cache *again; /* ask it for the same key */
+	pthread_barrier_t *slow; /* wait for the others */
+};
+
+static int build(const void *key, size_t key_len, void *buf, size_t size,
+		 size_t *len, void *arg)
+{
+	struct how *how = arg;
+	unsigned char *to = buf;
+	uint32_t nr;
+	size_t i, n;
+
+	__atomic_fetch_add(&how->calls, 1, __ATOMIC_RELAXED);
+	if (key_len != sizeof(nr))
+		return -EBADMSG;
+	memcpy(&nr, key, sizeof(nr));
+	*len = length(nr);
+	if (how->err)
+		return how->err;
+	if (how->again)
+		return droppable_cache_get_or_build(how->again, key, key_len,
+						    build, arg, buf, size, &n);
+	if (how->slow) {
+		pthread_barrier_wait(how->slow);
+		usleep(100000); /* the others come to wait, or come later */
+	}
+	if (*len > size)
+		return -ENOBUFS;
+	for (i = 0; i < *len; i++)
+		to[i] = byte(nr, i);
+	return 0;
+}
+
+static int look(struct droppable_cache *c, uint32_t key, void *buf, size_t size,
+		size_t *len, struct how *how)
+{
+	return droppable_cache_get_or_build(c, &key, sizeof(key), build, how,
+					    buf, size, len);
+}
+
+static struct droppable_cache_stats counts(struct droppable_cache *c)
+{
+	struct droppable_cache_stats st = { 0 };
+
+	droppable_cache_stats(c, &st, sizeof(st));
+	return st;
+}
+
+/* The vectors published with SipHash: key 00 01 02..., input 00 01 02... */
+static void test_siphash(void)
+{
+	static const struct {
+		size_t len;
+		uint64_t hash[2];
+	} known[] = {
+		{ 0, { 0xe6a825ba047f81a3, 0x930255c71472f66d } },
+		{ 1, { 0x44af996bd8c187da, 0x45fc229b11597634 } },
+		{ 2, { 0xc75da4a48d227781, 0xe4ff0af6de8ba3fc } },
+		{ 15, { 0x11a8b03399e99354, 0xd9c3cf970fec087e } },
+	};
+	const uint64_t key[2] = { 0x0706050403020100, 0x0f0e0d0c0b0a0908 };
+	unsigned char in[16];
+	uint64_t hash[2];
+	size_t i, bad = 0;
+
+	for (i = 0; i < 16; i++)
+		in[i] = (unsigned char)i;
+	for (i = 0; i < 4; i++) {
+		siphash128(key, in, known[i].len, hash);
+		bad += memcmp(hash, known[i].hash, sizeof(hash)) != 0;
+	}
+	is((int)bad, 0, "siphash: the published vectors");
+}
+
+static void test_bad_arguments(struct droppable *ctx)
+{
+	struct droppable_cache_stats st;
+	struct droppable_cache *c = NULL;
+	struct how how = { 0 };
+	size_t n = 77;
+	char b[8];
+
+	is(droppable_cache_open(NULL, 0, 0, &c), -EINVAL, "cache_open: no handle");
+	is(droppable_cache_open(ctx, 0, 0, NULL), -EINVAL, "cache_open: no place");
+	is(droppable_cache_open(ctx, 0, 2, &c), -EINVAL, "cache_open: a flag");
+	is(droppable_cache_open(ctx, SIZE_MAX, 0, &c), -EINVAL,
+	   "cache_open: capacity SIZE_MAX");
+	ok(!c, "cache_open: failure stores nothing", 0);
+	is(droppable_cache_open(ctx, 0, 0, &c), 0, "cache_open");
+	is(droppable_cache_get_or_build(NULL, "k", 1, build, &how, b, 8, &n),
+	   -EINVAL, "get_or_build: no cache");
+	is(droppable_cache_get_or_build(c, NULL, 1, build, &how, b, 8, &n),
+	   -EINVAL, "get_or_build: no key");
+	is(droppable_cache_get_or_build(c, "k", 1, NULL, &how, b, 8, &n),
+	   -EINVAL, "get_or_build: nothing to build with");
+	is(droppable_cache_get_or_build(c, "k", 1, build, &how, NULL, 8, &n),
+	   -EINVAL, "get_or_build: no buffer");
+	is(droppable_cache_get_or_build(c, "k", 1, build, &how, b, 8, NULL),
+	   -EINVAL, "get_or_build: no place for the length");
+	is(droppable_cache_get(NULL, "k", 1, b, 8, &n), -EINVAL, "get: no cache");
+	is(droppable_cache_get(c, "k", 1, b, 8, NULL), -EINVAL, "get: no length");
+	is(droppable_cache_put(NULL, "k", 1, b, 8), -EINVAL, "put: no cache");
+	is(droppable_cache_put(c, NULL, 1, b, 8), -EINVAL, "put: no key");
+	is(droppable_cache_put(c, "k", 1, NULL, 8), -EINVAL, "put: no value");
+	is(droppable_cache_put(c, "k", 1, b, 17 << 20), -EFBIG, "put: too long");
+	is(droppable_cache_forget(NULL, "k", 1), -EINVAL, "forget: no cache");
+	is(droppable_cache_forget(c, NULL, 1), -EINVAL, "forget: no key");
+	is(droppable_cache_drop(NULL), -EINVAL, "cache_drop: no cache");
+	is(droppable_cache_stats(NULL, &st, sizeof(st)), -EINVAL,
+	   "cache_stats: no cache");
+	is(droppable_cache_stats(c, NULL, sizeof(st)), -EINVAL,
+	   "cache_stats: no place");
+	is(droppable_cache_stats(c, &st, 9), -EINVAL, "cache_stats: odd size");
+	is(droppable_cache_get(c, "k", 1, b, 8, &n), -ENODATA, "get: not there");
+	is((int)n, 77, "get: failure stores nothing");
+	is(how.calls, 0, "get_or_build: builds nothing for bad arguments");
+	droppable_cache_close(c);
+	droppable_cache_close(NULL);
+}
+
+static void test_building(struct droppable *ctx)
+{
+	unsigned char *buf = malloc(1 << 20);
+	struct droppable_cache_stats st;
+	struct how how = { 0 };
+	struct droppable_cache *c;
+	size_t n, bad = 0;
+	uint32_t k;
+
+	is(droppable_cache_open(ctx, 0, 0, &c), 0, "building: open");
+	for (k = 0; k < 64; k++)
+		bad += look(c, k, buf, 1 << 20, &n, &how) || wrong(buf, k, n);
+	is((int)bad, 0, "building: 64 values, some empty, some large");
+	is(how.calls, 64, "building: each was built");
+	for (k = 0; k < 64; k++) {
+		memset(buf, 0, 11000);
+		bad += look(c, k, buf, 1 << 20, &n, &how) || wrong(buf, k, n);
+	}
+	is((int)bad, 0, "building: the same again");
+	st = counts(c);
+	ok(st.hits == 64u + 64u - (unsigned int)how.calls && st.misses == 64 &&
+		   st.rebuilt == (unsigned int)how.calls - 64u,
+	   "building: counts", (int)st.hits);
+	is((int)st.entries, 64, "building: entries");
+
+	is(look(c, 3, buf, 10, &n, &how), -ENOBUFS, "building: a small buffer");
+	is((int)n, (int)length(3), "building: tells what it takes");
+	how.calls = 0;
+	is(look(c, 67, buf, 10, &n, &how), -ENOBUFS,
+	   "building: a small buffer for what isn't there");
+	is((int)n, (int)length(67), "building: build() tells what it takes");
+	how.err = -EILSEQ;
+	is(look(c, 99, buf, 100, &n, &how), -EILSEQ, "building: fails");
+	how.err = 42;
+	is(look(c, 99, buf, 100, &n, &how), 42, "building: says 42");
+	how.err = 0;
+	how.again = c;
+	is(look(c, 99, buf, 100, &n, &how), -EDEADLK,
+	   "building: asks for what it is building");
+	how.again = NULL;
+	is(look(c, 99, buf, 1000, &n, &how), 0, "building: after all that");
+	st = counts(c);
+	is((int)st.failed, 4, "building: failures are counted");
+
+	is(droppable_cache_drop(c), 0, "building: drop all");
+	how.calls = 0;
+	for (k = 0; k < 64; k++)
+		bad += look(c, k, buf, 1 << 20, &n, &how) || wrong(buf, k, n);
+	is((int)bad, 0, "building: all the same after a drop");
+	is(how.calls, 56, "building: rebuilt, but the empty ones");
+	ok(counts(c).rebuilt >= 56 && counts(c).dropped >= 56,
+	   "building: counts them", (int)counts(c).rebuilt);
+	droppable_cache_close(c);
+	free(buf);
+}
+
+/* As large as the buffer, and larger than the cache. */
+static int huge(const void *key, size_t key_len, void *buf, size_t size,
+		size_t *len, void *arg)
+{
+	(void)key;
+	(void)key_len;
+	memset(buf, 'h', size);
+	*len = size + *(size_t *)arg;
+	return 0;
+}
+
+static void test_odd_values(struct droppable *ctx)
+{
+	struct droppable_cache *c;
+	static char buf[40000];
+	size_t n = 0, more = 0;
+
+	is(droppable_cache_open(ctx, 4 * page, 0, &c), 0, "odd values: open");
+	is(droppable_cache_get_or_build(c, "h", 1, huge, &more, buf,
+					sizeof(buf), &n),
+	   0, "odd values: too large to be kept");
+	ok(n == sizeof(buf) && buf[n - 1] == 'h', "odd values: but returned", 0);
+	is((int)counts(c).unstored, 1, "odd values: and counted");
+	more = 1;
+	is(droppable_cache_get_or_build(c, "h", 1, huge, &more, buf, 100, &n),
+	   -EOVERFLOW, "odd values: longer than its buffer");
+	is(droppable_cache_put(c, NULL, 0, "empty", 5), 0,
+	   "odd values: a key of no bytes");
+	is(droppable_cache_get(c, "", 0, buf, 100, &n), 0,
+	   "odd values: is a key like others");
+	is(memcmp(buf, "empty", n), 0, "odd values: with a value");
+	droppable_cache_close(c);
+}
+
+/* Against a table of what there ought to be. */
+static void test_index(struct droppable *ctx)
+{
+	static unsigned short version[5000];
+	struct droppable_cache *c;
+	size_t n, i, ghosts = 0, lost = 0, stale = 0;
+	uint32_t seed = 1, key;
+	unsigned short v;
+	int err;
+
+	memset(version, 0, sizeof(version));
+	is(droppable_cache_open(ctx, 0, 0, &c), 0, "index: open");
+	for (i = 0; i < 60000; i++) {
+		seed = seed * 1664525u + 1013904223u;
+		key = (seed >> 9) % 5000;
+		switch (seed >> 30) {
+		case 0:
+			err = droppable_cache_forget(c, &key, sizeof(key));
+			ghosts += !version[key] && !err;
+			lost += version[key] && err;
+			version[key] = 0;
+			break;
+		case 1:
+			err = droppable_cache_get(c, &key, sizeof(key), &v,
+						  sizeof(v), &n);
+			ghosts += !version[key] && !err;
+			lost += version[key] && err;
+			stale += version[key] && !err && v != version[key];
+			break;
+		default:
+			v = (unsigned short)(i % 60000 + 1);
+			err = droppable_cache_put(c, &key, sizeof(key), &v,
+						  sizeof(v));
+			lost += err != 0;
+			version[key] = v;
+		}
+	}
+	is((int)ghosts, 0, "index: nothing that was forgotten");
+	is((int)stale, 0, "index: nothing that was replaced");
+	ok(lost < 600, "index: nothing lost, or not much", (int)lost);
+	droppable_cache_close(c);
+
+	is(droppable_cache_open(ctx, 64 * page, 0, &c), 0, "index: small cache");
+	for (i = 0; i < 2000; i++)
+		if (droppable_cache_put(c, &i, 0, version, 1000))
+			break;
+	is((int)i, 2000, "index: one key, 2000 values");
+	is((int)counts(c).recycled, 0, "index: what is replaced takes no room");
+	/* More and more keys in a cache that stays as it is. */
+	for (i = 0; i < 50000; i++) {
+		key = (uint32_t)i;
+		if (droppable_cache_put(c, &key, sizeof(key), version, 200))
+			break;
+	}
+	is((int)i, 50000, "index: put 50000 where 1260 fit");
+	ok(counts(c).index <= 40 * 4 * 2 * (64 * page / 200) + 16 * 3000,
+	   "index: doesn't outgrow them", (int)counts(c).index);
+	ok(counts(c).used <= 64 * page, "index: nor does the cache",
+	   (int)counts(c).used);
+	is(droppable_cache_get(c, &key, sizeof(key), version, 200, &n), 0,
+	   "index: the youngest is there");
+	droppable_cache_close(c);
+}
+
+static void test_child(struct droppable *ctx)
+{
+	struct how how = { 0 };
+	static unsigned char buf[11000];
+	struct droppable_cache *c;
+	uint32_t k;
+	size_t n;
+	pid_t pid;
+	int st;
+
+	is(droppable_cache_open(ctx, 0, 0, &c), 0, "cache, fork: open");
+	for (k = 0; k < 100; k++)
+		if (look(c, k, buf, sizeof(buf), &n, &how))
+			break;
+	fflush(stdout);
+	pid = fork();
+	if (!pid) {
+		how.calls = 0;
+		for (k = 0; k < 100; k++)
+			if (look(c, k, buf, sizeof(buf), &n, &how) ||
+			    wrong(buf, k, n))
+				_exit(1);
+		if (how.calls != 100 || counts(c).entries != 100)
+			_exit(2);
+		droppable_cache_close(c);
+		_exit(0);
+	}
+	waitpid(pid, &st, 0);
+	is(st, 0, "cache, fork: the child's is empty, and works");
+	how.calls = 0;
+	for (k = 0; k < 100; k++)
+		if (look(c, k, buf, sizeof(buf), &n, &how) || wrong(buf, k, n))
+			break;
+	is((int)k, 100, "cache, fork: the parent's works");
+	ok(how.calls < 50, "cache, fork: and is as it was", how.calls);
+	droppable_cache_close(c);
+}
+
+struct looker {
+	struct droppable_cache *c;
+	struct how *how;
+	uint32_t key; /* or KEYS: any */
+	uint32_t seed;
+	size_t bad, calls;
+	int *over; /* atomic */
+};
+
+static void *lookers(void *arg)
+{
+	struct looker *l = arg;
+	unsigned char buf[11000];
+	size_t i, n, times = l->key == KEYS ? LOOKS * stress() : 1;
+	uint32_t k = l->key;
+
+	for (i = 0; i < times; i++) {
+		l->seed = l->seed * 1664525u + 1013904223u;
+		if (l->key == KEYS)
+			k = (l->seed >> 9) % KEYS;
+		l->bad += look(l->c, k, buf, sizeof(buf), &n, l->how) ||
+			  wrong(buf, k, n);
+		l->calls++;
+		/* Somebody who throws values away, too. */
+		if (l->key == KEYS && i % 64 == 0)
+			droppable_cache_forget(l->c, &k, sizeof(k));
+	}
+	return NULL;
+}
+
+/* Many want it at once: one builds it. */
+static void test_together(struct droppable *ctx)
+{
+	struct looker l[LOOKERS];
+	pthread_t th[LOOKERS];
+	pthread_barrier_t started;
+	struct how how = { .slow = &started };
+	struct droppable_cache *c;
+	size_t i, bad = 0;
+
+	/* Held by the builder until this thread has started all. */
+	pthread_barrier_init(&started, NULL, 2);
+	is(droppable_cache_open(ctx, 0, 0, &c), 0, "together: open");
+	for (i = 0; i < LOOKERS; i++) {
+		l[i] = (struct looker){ .c = c, .how = &how, .key = 3 };
+		if (pthread_create(&th[i], NULL, lookers, &l[i]))
+			abort();
+	}
+	pthread_barrier_wait(&started);
+	for (i = 0; i < LOOKERS; i++) {
+		pthread_join(th[i], NULL);
+		bad += l[i].bad;
+	}
+	is((int)bad, 0, "together: each gets it");
+	is(how.calls, 1, "together: one builds it");
+	droppable_cache_close(c);
+	pthread_barrier_destroy(&started);
+}
+
+static void *dropper(void *arg)
+{
+	struct looker *l = arg;
+
+	while (!__atomic_load_n(l->over, __ATOMIC_RELAXED)) {
+		if (droppable_cache_drop(l->c) == 0)
+			l->calls++;
+		usleep(200);
+	}
+	return NULL;
+}
+
+static void play(struct droppable *ctx, const char *name, size_t capacity)
+{
+	int over = 0;
+	struct looker l[LOOKERS], drop = { .over = &over };
+	pthread_t th[LOOKERS + 1];
+	struct droppable_cache_stats st;
+	struct how how = { 0 };
+	size_t i, bad = 0, calls = 0;
+	char what[100];
+
+	if (droppable_cache_open(ctx, capacity, 0, &drop.c))
+		abort();
+	if (pthread_create(&th[LOOKERS], NULL, dropper, &drop))
+		abort();
+	for (i = 0; i < LOOKERS; i++) {
+		l[i] = (struct looker){ .c = drop.c, .how = &how, .key = KEYS,
+					.seed = (uint32_t)i * 77777u };
+		if (pthread_create(&th[i], NULL, lookers, &l[i]))
+			abort();
+	}
+	for (i = 0; i < LOOKERS; i++) {
+		pthread_join(th[i], NULL);
+		bad += l[i].bad;
+		calls += l[i].calls;
+	}
+	__atomic_store_n(&over, 1, __ATOMIC_RELAXED);
+	pthread_join(th[LOOKERS], NULL);
+	st = counts(drop.c);
+	printf("# %zu drops; hits %d, misses %d, rebuilt %d, waits %d\n",
+	       drop.calls, (int)st.hits, (int)st.misses, (int)st.rebuilt,
+	       (int)st.waits);
+	snprintf(what, sizeof(what), "cache stress, %s: no wrong value", name);
+	is((int)bad, 0, what);
+	snprintf(what, sizeof(what), "cache stress, %s: each is counted", name);
+	is((int)(st.hits + st.misses + st.rebuilt), (int)calls, what);
+	snprintf(what, sizeof(what), "cache stress, %s: each build, too", name);
+	is((int)(st.misses + st.rebuilt), how.calls, what);
+	snprintf(what, sizeof(what), "cache stress, %s: hits and losses", name);
+	ok(st.hits > 10 && st.rebuilt > 10 && drop.calls, what, (int)st.hits);
+	droppable_cache_close(drop.c);
+}
+
+void test_cache_stress(struct droppable *ctx)
+{
+	play(ctx, "room enough", 0);
+	play(ctx, "a small one", 24 * page);
+}
+
+void test_cache(struct droppable *ctx)
+{
+	test_siphash();
+	test_bad_arguments(ctx);
+	test_building(ctx);
+	test_odd_values(ctx);
+	test_index(ctx);
+	test_child(ctx);
+	test_together(ctx);
+	test_cache_stress(ctx);
+}

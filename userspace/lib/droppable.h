@@ -782,6 +782,147 @@ struct droppable_cache_stats {
 int droppable_cache_stats(struct droppable_cache *cache,
 			  struct droppable_cache_stats *stats, size_t size);
 
+/*
+ * State of threads: a few bytes for each thread, such as the key of a random
+ * number generator, in droppable memory, with detection of drops and of
+ * fork(2), which look the same: in a child every state is gone.  That is what
+ * the kernel's own getrandom() in the vDSO needs.  No system call, no lock.
+ *
+ * A state begins at a cache line and lies within one page.  It belongs to the
+ * thread that asked for it, from its first droppable_state_mine() until it
+ * ends; then its bytes are zeroed and another thread can have the place.
+ */
+struct droppable_states;
+struct droppable_state;
+
+/**
+ * droppable_states_open() - a kind of state, for any number of threads
+ * @ctx:	where the memory comes from; has to outlive this
+ * @size:	bytes of each state; at most a page less 8
+ * @flags:	0
+ * @states:	out: end it with droppable_states_close()
+ *
+ * Takes one of the process's keys of pthread_key_create(3).
+ *
+ * Returns 0, or
+ *	-EINVAL		a pointer is NULL; flags isn't 0; size is 0 or too large
+ *	-EAGAIN		no key left
+ *	-ENOMEM, or what else mmap(2), madvise(2) said
+ *
+ * Thread-safe.  Since: 0.2
+ */
+int droppable_states_open(struct droppable *ctx, size_t size,
+			  unsigned int flags, struct droppable_states **states)
+	DROPPABLE_MUST_CHECK;
+
+/**
+ * droppable_states_close() - end all states of a kind
+ * @states:	NULL does nothing
+ *
+ * No other call on them may be under way or follow, and no thread that has one
+ * of them may just be ending.  Since: 0.2
+ */
+void droppable_states_close(struct droppable_states *states);
+
+/**
+ * droppable_state_mine() - the calling thread's state
+ * @states:	of which kind
+ * @state:	out: the same at each call by this thread; not for others
+ *
+ * Empty at first: droppable_state_begin() says -ENODATA.
+ *
+ * Returns 0, or
+ *	-EINVAL		a pointer is NULL
+ *	-ENOMEM, or as droppable_map()
+ *
+ * Thread-safe.  Not in a signal handler, for a thread's first call.
+ * Since: 0.2
+ */
+int droppable_state_mine(struct droppable_states *states,
+			 struct droppable_state **state) DROPPABLE_MUST_CHECK;
+
+/**
+ * droppable_state_write() - set a state
+ * @state:	the calling thread's
+ * @buf:	as many bytes as droppable_states_open() was told
+ *
+ * May wait for memory (lines 24, 25).
+ *
+ * Returns 0, or
+ *	-EINVAL		a pointer is NULL
+ *	-EBUSY		this thread is between droppable_state_begin() and
+ *			_end(), or in the middle of another call: so this is a
+ *			signal handler, and has to do without
+ *
+ * For the state's own thread, also in a signal handler.  Since: 0.2
+ */
+int droppable_state_write(struct droppable_state *state, const void *buf)
+	DROPPABLE_MUST_CHECK;
+
+/**
+ * droppable_state_read() - copy a state out
+ * @state:	the calling thread's
+ * @buf:	out: as many bytes as droppable_states_open() was told; zeros
+ *		if it turns out to be dropped on the way
+ *
+ * What was a secret is ordinary memory now, that can be swapped and dumped.
+ * droppable_state_begin() avoids the copy.
+ *
+ * Returns 0, or
+ *	-ENODATA	dropped, or this is a child, or nothing was written yet
+ *	-EINVAL		a pointer is NULL
+ *	-EBUSY		as droppable_state_write()
+ *
+ * For the state's own thread, also in a signal handler.  Since: 0.2
+ */
+int droppable_state_read(struct droppable_state *state, void *buf)
+	DROPPABLE_MUST_CHECK;
+
+/**
+ * droppable_state_begin() - use a state where it is
+ * @state:	the calling thread's
+ * @data:	out: its bytes, at a cache line, to read and to change
+ *
+ * WARNING.  They can turn to zero at any time before droppable_state_end() as
+ * well.  What is computed from them is worth nothing before that has returned
+ * 0: keep it to yourself, and don't use them as a length, an index or a
+ * pointer without looking first at what it would do as zero.
+ *
+ * Returns 0, and then droppable_state_end() has to follow; or
+ *	-ENODATA	dropped, or this is a child, or nothing was written yet
+ *	-EINVAL		a pointer is NULL
+ *	-EBUSY		as droppable_state_write()
+ *
+ * For the state's own thread, also in a signal handler.  Since: 0.2
+ */
+int droppable_state_begin(struct droppable_state *state, void **data)
+	DROPPABLE_MUST_CHECK;
+
+/**
+ * droppable_state_end() - was it there all the time?
+ * @state:	the calling thread's
+ *
+ * Returns 0, or
+ *	-ENODATA	it was dropped meanwhile: throw away what was computed
+ *			from it, and write it anew
+ *	-EINVAL		state is NULL, or there was no droppable_state_begin()
+ *
+ * For the state's own thread, also in a signal handler.  Since: 0.2
+ */
+int droppable_state_end(struct droppable_state *state) DROPPABLE_MUST_CHECK;
+
+/**
+ * droppable_state_forget() - zero a state
+ * @state:	the calling thread's
+ *
+ * Returns 0, or
+ *	-EINVAL		state is NULL
+ *	-EBUSY		as droppable_state_write()
+ *
+ * For the state's own thread, also in a signal handler.  Since: 0.2
+ */
+int droppable_state_forget(struct droppable_state *state);
+
 #ifdef __cplusplus
 }
 #endif

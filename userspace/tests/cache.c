@@ -473,7 +473,7 @@ static void play(struct droppable *ctx, const char *name, size_t capacity)
 	droppable_cache_close(drop.c);
 }
 
-void test_cache_stress(struct droppable *ctx)
+static void test_stress(struct droppable *ctx)
 {
 	play(ctx, "room enough", 0);
 	play(ctx, "a small one", 24 * page);
@@ -488,5 +488,5 @@ void test_cache(struct droppable *ctx)
 	test_index(ctx);
 	test_child(ctx);
 	test_together(ctx);
-	test_cache_stress(ctx);
+	test_stress(ctx);
 }

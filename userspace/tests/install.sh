@@ -114,10 +114,17 @@ if command -v pkg-config >/dev/null; then
 	export LD_LIBRARY_PATH="$P/lib"
 	if "$tmp/dyn/cache" 1 >"$tmp/run" 2>&1 ||
 		! grep -q 'no droppable memory' "$tmp/run"; then
+		native=yes
 		ok "example runs, shared" "$tmp/dyn/cache" 4
 		ok "example runs, static" "$tmp/sta/cache" 4
 	else
 		skip "example runs" "neither device nor MAP_DROPPABLE here"
+	fi
+	if [ -e "$tmp/dyn/random" ] && [ "${native:-}" ]; then
+		ok "the random number generator's self test" "$tmp/dyn/random"
+	else
+		skip "the random number generator" \
+			"no libsodium, or no droppable memory"
 	fi
 	ok "example refuses nonsense" sh -c "! '$tmp/sta/cache' x"
 	unset LD_LIBRARY_PATH

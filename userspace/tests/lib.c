@@ -467,6 +467,7 @@ static void test_backend(unsigned int flag, enum droppable_backend want,
 	test_asking(ctx);
 	test_pool(ctx);
 	test_cache(ctx);
+	test_state(ctx);
 	if (want == DROPPABLE_BACKEND_FALLBACK)
 		test_fallback(ctx);
 	is(droppable_map(ctx, page, &p), 0, "map");

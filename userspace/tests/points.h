@@ -19,7 +19,7 @@ void skip(const char *what, const char *why);
 void test_pool(struct droppable *ctx);
 void test_pool_stress(struct droppable *ctx);
 void test_cache(struct droppable *ctx);
-void test_cache_stress(struct droppable *ctx);
+void test_state(struct droppable *ctx);
 
 /* Times more than usual that the stress tests do what they do: STRESS=20. */
 size_t stress(void);

@@ -39,6 +39,7 @@ size_t stress(void)
 /* Only one of them is linked in. */
 #pragma weak test_pool_stress
 #pragma weak test_cache
+#pragma weak test_state
 
 int main(int argc, char **argv)
 {
@@ -51,6 +52,8 @@ int main(int argc, char **argv)
 		test_pool_stress(ctx);
 	else if (!strcmp(argv[1], "cache") && test_cache)
 		test_cache(ctx);
+	else if (!strcmp(argv[1], "state") && test_state)
+		test_state(ctx);
 	else
 		return 2;
 	printf("1..%d\n", test_nr);

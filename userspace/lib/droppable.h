@@ -403,7 +403,7 @@ int droppable_describe(const struct droppable *ctx, char *buf, size_t size);
 /**
  * droppable_version() - the library's version
  *
- * Returns a constant such as "0.1.0".  Thread-safe.  Since: 0.1
+ * Returns a constant such as "0.2.0".  Thread-safe.  Since: 0.1
  */
 const char *droppable_version(void);
 

@@ -46,6 +46,14 @@ void report_doing(const char *text)
 	doing = text;
 }
 
+unsigned int tap_slowness(void)
+{
+	const char *text = getenv("TEST_SLOW");
+	int slowness = text ? atoi(text) : 1;
+
+	return slowness > 1 ? (unsigned int)slowness : 1;
+}
+
 const char *tap_errno(int error)
 {
 	const char *name = strerrorname_np(error);

@@ -8,10 +8,10 @@
  * has to say no.  Four cases:
  *
  *  - Not reclaim at all, but a command (drop_caches).  No ration.
- *  - The node is short of free memory, or kswapd asks: global reclaim, which
- *    counts what we free and stops by itself.  But it asks for large pieces
- *    when it didn't succeed at once, so it gets nothing more from when the
- *    node isn't short, or kswapd has reached its watermark.
+ *  - All nodes are short of free memory, or kswapd asks for one: global
+ *    reclaim, which counts what we free and stops by itself.  But it asks for
+ *    large pieces when it didn't succeed at once, so it gets nothing more from
+ *    when some node isn't short, or kswapd has reached its watermark.
  *  - A limit above the cgroup is near: the distance to it tells how much has
  *    been achieved.  Enough is MARGIN_ENOUGH.
  *  - Neither: somebody reclaims ahead of need (memory.reclaim).  How much they
@@ -107,6 +107,22 @@ static bool node_below(int nid, enum zone_watermarks mark)
 			return true;
 	}
 	return false;
+}
+
+/*
+ * Whether this reclaim is for the machine.  Direct reclaim begins when no node
+ * will do; that one of them is full is the normal state of several.  Who may use
+ * that one only, and isn't helped by kswapd, has insistence and, before the OOM
+ * killer, our last look.
+ */
+static bool machine_needs(int nid)
+{
+	if (current_is_kswapd())
+		return node_below(nid, WMARK_HIGH);
+	for_each_node_state(nid, N_MEMORY)
+		if (!node_below(nid, WMARK_LOW))
+			return false;
+	return true;
 }
 
 #ifdef CONFIG_MEMCG
@@ -237,8 +253,7 @@ unsigned long droppable_ration(struct shrink_control *sc,
 	if (!sc->memcg || !droppable_ration_is_reclaim())
 		return resident;
 	/* The machine's need; who reclaims for it has enough when that ends. */
-	if (current_is_kswapd() ? node_below(sc->nid, WMARK_HIGH) :
-				  node_below(sc->nid, WMARK_LOW)) {
+	if (machine_needs(sc->nid)) {
 		session_set(sc->memcg, 0);
 		return resident;
 	}

@@ -47,6 +47,24 @@ static void charge_end(struct mem_cgroup *old)
 	mem_cgroup_put(set_active_memcg(old));
 }
 
+/*
+ * The list_lru goes by the node that the slot lies on: where it isn't the
+ * folio's, reclaim of one node would take pages of another and still be short.
+ */
+static struct droppable_slot *on_node(struct droppable_slot *slot, int nid,
+				      gfp_t gfp)
+{
+	struct droppable_slot *other;
+
+	if (likely(page_to_nid(virt_to_page(slot)) == nid))
+		return slot;
+	other = kmem_cache_alloc_node(slot_cache, gfp, nid);
+	if (!other)
+		return slot;
+	kmem_cache_free(slot_cache, slot);
+	return other;
+}
+
 /**
  * droppable_slot_alloc - a new zeroed folio with its slot
  * @vma:	where it will be mapped: its mempolicy applies
@@ -71,6 +89,7 @@ struct droppable_slot *droppable_slot_alloc(struct vm_area_struct *vma,
 			      DROPPABLE_GFP_CHARGE, vma, address);
 	if (!page)
 		goto free_slot;
+	slot = on_node(slot, page_to_nid(page), gfp);
 	INIT_LIST_HEAD(&slot->lru);
 	slot->flags = 0;
 	slot->folio = page_folio(page);

@@ -225,16 +225,17 @@ static void take_disk(void)
 }
 
 /* What a first run leaves in the kernel's caches is not to be counted. */
-static void warm_up(const struct plan *plan)
+static bool warm_up(const struct plan *plan)
 {
 	struct plan first = { .ops = 300, .threads = plan->threads,
 			      .seed = 1, .seconds = 20, .quiet = true };
 
 	if (native || run_plan(&first))
-		return;
+		return true;
 	note("%s: %s", report->where, report->text);
-	tap_bail("it failed in 300 operations: fuzz --seed 1 --ops 300 --threads %u",
-		 plan->threads);
+	note("that was in the short run before: fuzz --seed 1 --ops 300 --threads %u",
+	     plan->threads);
+	return false;
 }
 
 static bool run(struct plan *plan, struct script *script)
@@ -258,7 +259,7 @@ int main(int argc, char **argv)
 	struct script script;
 	struct before before;
 	struct plan plan;
-	bool passed;
+	bool passed, warm;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	report_make();
@@ -273,7 +274,7 @@ int main(int argc, char **argv)
 	take_disk();
 	model_make();
 	pressure_make_groups();
-	warm_up(&plan);
+	warm = warm_up(&plan);
 	before = measure();
 	note("fuzz --seed %llu --ops %llu --threads %u",
 	     (unsigned long long)plan.seed, plan.ops, plan.threads);
@@ -282,7 +283,7 @@ int main(int argc, char **argv)
 	summarise(&before);
 	if (!passed && plan.script)
 		shrink(plan.script);
-	point(passed, "lines 1-42: no page ever read anything but its last store or zero");
+	point(passed && warm, "lines 1-42: no page ever read anything but its last store or zero");
 	if (!native) {
 		point(nothing_resident(), "line 36: nothing is resident when all have ended");
 		point(memory_back(&before), "line 36: the machine has its memory back");

@@ -89,6 +89,36 @@ ok "needs nothing but the C library" same \
 ok "has no writable data of its own" \
 	sh -c "! nm '$tmp/build/libdroppable.a' | grep -E ' [bBdDcC] '"
 
+if command -v abidiff >/dev/null; then
+	ok "the interface is what abi/libdroppable.abi promises" mk check-abi
+else
+	skip "the interface" "abidiff is not installed"
+fi
+
+# --- programs that use all of it, compiled against what is installed ---
+consumer() { # COMPILER FILE OPTION...
+	cc=$1 src=$2
+	shift 2
+	# shellcheck disable=SC2086
+	$cc "$@" $W1 -o "$tmp/consumer" "$src" -L "$P/lib" -ldroppable -pthread &&
+		LD_LIBRARY_PATH="$P/lib" "$tmp/consumer"
+}
+W1="-Wall -Wextra -pedantic -pedantic-errors -Werror -I$P/include"
+cp tests/consumer.c "$tmp/consumer.cc"
+ok "uses every function" same "$(mapped)" \
+	"$(grep -oE '\bdroppable_[a-z_]+\(' tests/consumer.c | tr -d '(' | sort -u)"
+ok "a program in c99" consumer "$CC" tests/consumer.c -std=c99
+ok "the same in gnu17" consumer "$CC" tests/consumer.c -std=gnu17
+if command -v clang >/dev/null; then
+	ok "the same by clang" consumer clang tests/consumer.c -std=c99
+fi
+if command -v "$CXX" >/dev/null; then
+	ok "the same in C++11" consumer "$CXX" "$tmp/consumer.cc" -std=c++11
+	ok "the same in C++20" consumer "$CXX" "$tmp/consumer.cc" -std=c++20
+else
+	skip "the same in C++" "no C++ compiler"
+fi
+
 next() {
 	mkdir -p "$tmp/next/userspace" "$tmp/next/include" &&
 		cp -r lib Makefile "$tmp/next/userspace" &&

@@ -20,6 +20,13 @@
 
 #define ALL_BITS ((DROPPABLE_G_CHARGED << 1) - 1)
 
+/* What mmap(2) says to it; valgrind says something else. */
+#ifdef QUIET
+#define TOO_MUCH -EINVAL
+#else
+#define TOO_MUCH -ENOMEM
+#endif
+
 int test_nr, failed;
 size_t page;
 
@@ -180,8 +187,8 @@ static void test_bad_ranges(struct droppable *ctx, char *p)
 
 	is(droppable_map(ctx, page, NULL), -EINVAL, "map: no place for addr");
 	is(droppable_map(ctx, 0, &q), -EINVAL, "map: length 0");
-	is(droppable_map(ctx, SIZE_MAX, &q), -ENOMEM, "map: length SIZE_MAX");
-	is(droppable_map(ctx, SIZE_MAX / 2, &q), -ENOMEM,
+	is(droppable_map(ctx, SIZE_MAX, &q), TOO_MUCH, "map: length SIZE_MAX");
+	is(droppable_map(ctx, SIZE_MAX / 2, &q), TOO_MUCH,
 	   "map: more than there are addresses");
 	ok(q == p, "map: failure stores nothing", 0);
 
@@ -250,7 +257,8 @@ static void test_use(struct droppable *ctx)
 	ok(p[0] == 'y' && p[len - 1] == 'x', "fork: the parent's stays", 0);
 
 	is(droppable_unmap(ctx, p + page, page), 0, "unmap: a piece");
-	is(msync(p + page, page, MS_ASYNC), -1, "unmap: it is gone");
+	is(droppable_resident(ctx, p + page, page, &n), -ENOMEM,
+	   "unmap: it is gone");
 	is(droppable_unmap(ctx, p, len), 0, "unmap: the rest");
 	is(droppable_unmap(ctx, other, len), 0, "unmap: the second one");
 }

@@ -119,6 +119,26 @@ else
 	skip "the same in C++" "no C++ compiler"
 fi
 
+# --- other languages ---
+# shellcheck disable=SC2086
+wrapper() { # STANDARD
+	"$CXX" -std="$1" $W1 -o "$tmp/wrapper" bindings/test_droppable.cc \
+		-L "$P/lib" -ldroppable &&
+		LD_LIBRARY_PATH="$P/lib" "$tmp/wrapper"
+}
+if command -v "$CXX" >/dev/null; then
+	ok "droppable.hpp in C++17" wrapper c++17
+	ok "droppable.hpp in C++20" wrapper c++20
+else
+	skip "droppable.hpp" "no C++ compiler"
+fi
+if command -v python3 >/dev/null; then
+	ok "droppable.py" env LD_LIBRARY_PATH="$P/lib" PYTHONPATH=bindings \
+		PYTHONDONTWRITEBYTECODE=1 python3 bindings/test_droppable.py
+else
+	skip "droppable.py" "no Python"
+fi
+
 next() {
 	mkdir -p "$tmp/next/userspace" "$tmp/next/include" &&
 		cp -r lib Makefile "$tmp/next/userspace" &&

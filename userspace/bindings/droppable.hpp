@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later OR MIT */
+/*
+ * libdroppable for C++17: header only, owns what it opens.
+ *
+ * Nothing here gives a pointer into droppable memory: it is read by copying,
+ * whole or not at all.  std::nullopt means that it is gone and has to be made
+ * again; anything else that fails is a std::system_error.  Thread safety is
+ * that of libdroppable_pool(3) and libdroppable_cache(3).
+ */
+#ifndef LIBDROPPABLE_HPP
+#define LIBDROPPABLE_HPP
+
+#include <droppable.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <type_traits>
+#include <vector>
+
+namespace dropmem { /* "droppable" is the C library's handle */
+
+/* What a value consists of. */
+using bytes = std::vector<unsigned char>;
+
+inline void check(int err, const char *what)
+{
+	if (err < 0)
+		throw std::system_error(-err, std::generic_category(), what);
+}
+
+/* A source of droppable memory; outlives what is made from it. */
+class memory {
+public:
+	explicit memory(unsigned int flags = 0)
+	{
+		::droppable *ctx;
+
+		check(droppable_open(&ctx, flags), "droppable_open");
+		ctx_.reset(ctx);
+	}
+
+	::droppable *get() const { return ctx_.get(); }
+	std::uint64_t guarantees() const
+	{
+		return droppable_guarantees(get());
+	}
+	/* Backend, and what it has and lacks: for whoever starts a program. */
+	std::string describe() const
+	{
+		std::string text(static_cast<std::size_t>(
+			droppable_describe(get(), nullptr, 0)) + 1, '\0');
+
+		droppable_describe(get(), &text[0], text.size());
+		text.pop_back();
+		return text;
+	}
+
+private:
+	struct closer {
+		void operator()(::droppable *p) const { droppable_close(p); }
+	};
+	std::unique_ptr<::droppable, closer> ctx_;
+};
+
+/* Objects.  T is copied byte by byte, and holds no pointers. */
+class pool {
+public:
+	template <typename T> class ref {
+		friend class pool;
+		droppable_ref ref_ = {};
+	};
+
+	explicit pool(const memory &mem, std::size_t size = 0)
+	{
+		droppable_pool *p;
+
+		check(droppable_pool_open(mem.get(), size, 0, &p),
+		      "droppable_pool_open");
+		pool_.reset(p);
+	}
+
+	template <typename T> ref<T> put(const T &value)
+	{
+		static_assert(std::is_trivially_copyable<T>::value,
+			      "only what is copied byte by byte");
+		static_assert(!std::is_pointer<T>::value, "no pointers");
+		ref<T> r;
+
+		check(droppable_pool_put(pool_.get(), &value, sizeof(value),
+					 &r.ref_),
+		      "droppable_pool_put");
+		return r;
+	}
+
+	template <typename T> std::optional<T> read(const ref<T> &r) const
+	{
+		T value;
+		int err = droppable_pool_read(pool_.get(), &r.ref_, 0, &value,
+					      sizeof(value));
+
+		if (err == -ENODATA)
+			return std::nullopt;
+		check(err, "droppable_pool_read");
+		return value;
+	}
+
+	void drop() { check(droppable_pool_drop(pool_.get(), nullptr),
+			    "droppable_pool_drop"); }
+
+private:
+	struct closer {
+		void operator()(droppable_pool *p) const
+		{
+			droppable_pool_close(p);
+		}
+	};
+	std::unique_ptr<droppable_pool, closer> pool_;
+};
+
+/* A cache that the kernel may empty. */
+class cache {
+public:
+	explicit cache(const memory &mem, std::size_t capacity = 0)
+	{
+		droppable_cache *c;
+
+		check(droppable_cache_open(mem.get(), capacity, 0, &c),
+		      "droppable_cache_open");
+		cache_.reset(c);
+	}
+
+	/*
+	 * build() gives bytes.  What it throws is thrown here, after the
+	 * library, which is C, has returned.
+	 */
+	template <typename Build>
+	bytes get_or_build(std::string_view key, Build &&build)
+	{
+		call<Build> how{ &build, {}, {}, false };
+		bytes buf(4096);
+		std::size_t len = 0;
+		int err;
+
+		for (;;) {
+			err = droppable_cache_get_or_build(
+				cache_.get(), key.data(), key.size(),
+				&call<Build>::trampoline, &how, buf.data(),
+				buf.size(), &len);
+			if (how.thrown)
+				std::rethrow_exception(how.thrown);
+			if (err != -ENOBUFS)
+				break;
+			buf.resize(len);
+		}
+		check(err, "droppable_cache_get_or_build");
+		buf.resize(len);
+		return buf;
+	}
+
+	bool forget(std::string_view key)
+	{
+		return !droppable_cache_forget(cache_.get(), key.data(),
+					       key.size());
+	}
+	void drop() { check(droppable_cache_drop(cache_.get()),
+			    "droppable_cache_drop"); }
+	struct droppable_cache_stats stats() const
+	{
+		struct droppable_cache_stats st;
+
+		check(::droppable_cache_stats(cache_.get(), &st, sizeof(st)),
+		      "droppable_cache_stats");
+		return st;
+	}
+
+private:
+	template <typename Build> struct call {
+		std::remove_reference_t<Build> *build;
+		std::exception_ptr thrown;
+		bytes value; /* built, and waiting for a larger buffer */
+		bool built;
+
+		static int trampoline(const void *key, std::size_t key_len,
+				      void *buf, std::size_t size,
+				      std::size_t *len, void *arg) noexcept
+		{
+			auto *self = static_cast<call *>(arg);
+
+			try {
+				if (!self->built)
+					self->value = (*self->build)(
+						std::string_view(
+						static_cast<const char *>(key),
+						key_len));
+				self->built = true;
+			} catch (...) {
+				self->thrown = std::current_exception();
+				return -ECANCELED;
+			}
+			*len = self->value.size();
+			if (*len > size)
+				return -ENOBUFS;
+			std::copy(self->value.begin(), self->value.end(),
+				  static_cast<unsigned char *>(buf));
+			return 0;
+		}
+	};
+	struct closer {
+		void operator()(droppable_cache *c) const
+		{
+			droppable_cache_close(c);
+		}
+	};
+	std::unique_ptr<droppable_cache, closer> cache_;
+};
+
+} // namespace dropmem
+
+#endif /* LIBDROPPABLE_HPP */

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
+/* Tests, and an example, of droppable.hpp: exits with the number of faults. */
+#include <droppable.hpp>
+
+#include <cstdio>
+#include <stdexcept>
+
+static int faults;
+
+static void expect(bool good, const char *what)
+{
+	if (good)
+		return;
+	std::fprintf(stderr, "wrong: %s\n", what);
+	faults++;
+}
+
+struct point {
+	double x, y;
+};
+
+int main()
+{
+	dropmem::memory mem(DROPPABLE_OR_FALLBACK);
+	dropmem::pool pool(mem, 1 << 20);
+	dropmem::cache cache(mem);
+	int built = 0;
+
+	expect(mem.describe().find("backend: ") != std::string::npos,
+	       "describe");
+	auto ref = pool.put(point{ 1, 2 });
+	auto there = pool.read(ref);
+	expect(there && there->x == 1 && there->y == 2, "read");
+	pool.drop();
+	expect(!pool.read(ref), "a dropped object is no object");
+	expect(!pool.read(dropmem::pool::ref<int>()), "nor is none");
+
+	auto build = [&](std::string_view key) {
+		built++;
+		return dropmem::bytes(5000, static_cast<unsigned char>(key[0]));
+	};
+	for (int i = 0; i < 3; i++) {
+		auto value = cache.get_or_build("key", build);
+		expect(value.size() == 5000 && value[4999] == 'k', "value");
+	}
+	expect(built == 1, "built once, in spite of a small buffer");
+	cache.drop();
+	expect(cache.get_or_build("key", build).size() == 5000, "built again");
+	expect(built == 2 && cache.stats().rebuilt == 1, "and counted");
+	expect(cache.forget("key") && !cache.forget("key"), "forgotten");
+
+	try {
+		cache.get_or_build("bad", [](std::string_view)
+				   -> dropmem::bytes {
+			throw std::runtime_error("no such picture");
+		});
+		expect(false, "an exception goes through");
+	} catch (const std::runtime_error &e) {
+		expect(std::string(e.what()) == "no such picture", "the same");
+	}
+	expect(cache.get_or_build("bad", build).size() == 5000,
+	       "the key is free again");
+	try {
+		dropmem::memory bad(3);
+		expect(false, "bad flags");
+	} catch (const std::system_error &e) {
+		expect(e.code().value() == EINVAL, "are EINVAL");
+	}
+	return faults;
+}

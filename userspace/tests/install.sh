@@ -176,6 +176,8 @@ if command -v pkg-config >/dev/null; then
 		skip "the random number generator" \
 			"no libsodium, or no droppable memory"
 	fi
+	ok "cache-server refuses nonsense" sh -c \
+		"! '$tmp/sta/cache-server' 3 && ! '$tmp/sta/cache-server' --x y"
 	ok "example refuses nonsense" sh -c "! '$tmp/sta/cache' x"
 	unset LD_LIBRARY_PATH
 else

@@ -28,6 +28,7 @@ all: lib tools
 help:
 	@echo 'make                 the library, the tool, the shim'
 	@echo 'make demo            a stock kernel in a VM, with the module, under pressure'
+	@echo 'make demo-cache      a cache server under pressure, beside the same on malloc'
 	@echo 'make check           all tests, on all kernels (KERNELS="6.1 7.3" to choose)'
 	@echo 'make compare         the device beside native MAP_DROPPABLE, line by line'
 	@echo 'make matrix          the tests of reclaim in guests set up otherwise (hours)'
@@ -35,6 +36,7 @@ help:
 	@echo 'make fuzz            random operations with a model, for some minutes'
 	@echo 'make soak            the same for half an hour on each of three kernels'
 	@echo 'make module          the module, for KVER ($(KVER)) or KDIR'
+	@echo 'make deb             Debian packages, into build/deb'
 	@echo 'make style           shellcheck, man page lint, checkpatch if there is one'
 	@echo 'make clean'
 	@echo
@@ -69,6 +71,10 @@ soak:
 	tests/fuzz/in-guests --soak
 demo:
 	tests/demo/run
+demo-cache:
+	$(MAKE) -C userspace demo-cache
+deb:
+	packaging/deb
 compare:
 	tests/compare
 matrix:
@@ -118,6 +124,6 @@ clean:
 		-o -name Module.symvers -o -name modules.order \
 		-o -name .module-common.o -o -name built-in.a \) -type f -delete
 
-.PHONY: all help lib tools module check fuzz soak demo compare matrix bench \
-	install install-lib install-tools install-module uninstall \
-	uninstall-lib uninstall-tools uninstall-module style clean
+.PHONY: all help lib tools module check fuzz soak demo demo-cache deb compare \
+	matrix bench install install-lib install-tools install-module \
+	uninstall uninstall-lib uninstall-tools uninstall-module style clean

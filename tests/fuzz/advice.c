@@ -355,7 +355,7 @@ bool op_badioctl(const struct op *op)
 		order.len = -PAGE;
 		break;
 	default:
-		command = _IOWR(DROPPABLE_IOC_MAGIC, 2 + op->value % 250,
+		command = _IOWR(DROPPABLE_IOC_MAGIC, 64 + op->value % 190,
 				struct droppable_drop);
 	}
 	want_errno(ioctl(area_file(op->value >> 8 & 1), command, &order),

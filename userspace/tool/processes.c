@@ -103,6 +103,7 @@ static void add_field(struct process *process, const char *line)
 	} fields[] = {
 		{ "faults: %" SCNu64, &process->faults },
 		{ "dropped: %" SCNu64, &process->dropped },
+		{ "refaulted: %" SCNu64, &process->refaulted },
 		{ "recycled: %" SCNu64, &process->recycled },
 		{ "waits: %" SCNu64, &process->waits },
 		{ "pinned: %" SCNu64, &process->pinned },

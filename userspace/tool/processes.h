@@ -20,7 +20,7 @@ struct process {
 	 * was closed is in no count.
 	 */
 	unsigned int descriptors;
-	uint64_t faults, dropped, recycled, waits, pinned;
+	uint64_t faults, dropped, refaulted, recycled, waits, pinned;
 };
 
 /**

@@ -135,9 +135,9 @@ static void print_totals(const struct status *status)
 	printf("resident    %.1f MiB\n",
 	       (double)totals->resident * page / (1 << 20));
 	printf("since load  %" PRIu64 " faults, %" PRIu64 " dropped, %" PRIu64
-	       " recycled, %" PRIu64 " waits, %" PRIu64 " pinned\n",
-	       totals->faults, totals->dropped, totals->recycled,
-	       totals->waits, totals->pinned);
+	       " refaulted, %" PRIu64 " recycled, %" PRIu64 " waits, %" PRIu64 " pinned\n",
+	       totals->faults, totals->dropped, totals->refaulted,
+	       totals->recycled, totals->waits, totals->pinned);
 }
 
 static void print_guarantees(const struct status *status)
@@ -218,6 +218,7 @@ static void json_totals(const struct totals *totals)
 	json_number("resident", totals->resident);
 	json_number("faults", totals->faults);
 	json_number("dropped", totals->dropped);
+	json_number("refaulted", totals->refaulted);
 	json_number("recycled", totals->recycled);
 	json_number("waits", totals->waits);
 	json_number("pinned", totals->pinned);

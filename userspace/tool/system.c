@@ -142,6 +142,7 @@ bool read_totals(struct totals *totals)
 	return read_total("resident", &totals->resident) &&
 	       read_total("faults", &totals->faults) &&
 	       read_total("dropped", &totals->dropped) &&
+	       read_total("refaulted", &totals->refaulted) &&
 	       read_total("recycled", &totals->recycled) &&
 	       read_total("waits", &totals->waits) &&
 	       read_total("pinned", &totals->pinned);

@@ -30,7 +30,7 @@ bool module_loaded(void);
 
 /* /sys/class/misc/droppable, in pages and events. */
 struct totals {
-	uint64_t resident, faults, dropped, recycled, waits, pinned;
+	uint64_t resident, faults, dropped, refaulted, recycled, waits, pinned;
 };
 
 /* False if there is no such directory, or it isn't whole. */

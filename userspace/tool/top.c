@@ -29,7 +29,7 @@ struct sample {
 
 /* Per second, between two samples. */
 struct rates {
-	double faults, dropped, recycled, waits;
+	double faults, dropped, refaulted, recycled, waits;
 };
 
 static double seconds(clockid_t clock)
@@ -64,6 +64,7 @@ static struct rates total_rates(const struct sample *now,
 	return (struct rates){
 		rate(now->totals.faults, before->totals.faults, elapsed),
 		rate(now->totals.dropped, before->totals.dropped, elapsed),
+		rate(now->totals.refaulted, before->totals.refaulted, elapsed),
 		rate(now->totals.recycled, before->totals.recycled, elapsed),
 		rate(now->totals.waits, before->totals.waits, elapsed),
 	};
@@ -92,6 +93,7 @@ static struct rates process_rates(const struct process *process,
 	return (struct rates){
 		rate(process->faults, was->faults, elapsed),
 		rate(process->dropped, was->dropped, elapsed),
+		rate(process->refaulted, was->refaulted, elapsed),
 		rate(process->recycled, was->recycled, elapsed),
 		rate(process->waits, was->waits, elapsed),
 	};
@@ -124,31 +126,32 @@ static const struct process **ranking(const struct sample *sample)
 
 /* --- for people: a terminal, or rows --------------------------------------- */
 
-#define COLUMNS "%8s %11s %11s %9s %9s %9s  %s\n"
+#define COLUMNS "%8s %10s %10s %9s %9s %9s %7s  %s\n"
 
 static void print_header(void)
 {
 	printf(COLUMNS, "PID", "RESIDENT", "MAPPED", "FAULT/s", "DROP/s",
-	       "WAIT/s", "COMMAND");
+	       "REFAULT/s", "WAIT/s", "COMMAND");
 }
 
 /* Of a mapping whose descriptor is closed nobody counts these. */
-static void print_rate(const struct process *process, double number)
+static void print_rate(const struct process *process, int width, double number)
 {
 	if (process->descriptors)
-		printf(" %9.0f", number);
+		printf(" %*.0f", width, number);
 	else
-		printf(" %9s", "-");
+		printf(" %*s", width, "-");
 }
 
 /* In KiB, so that another program needs no units to read it. */
 static void print_row(const struct process *process, struct rates rates)
 {
-	printf("%8d %10" PRIu64 "K %10" PRIu64 "K", (int)process->pid,
+	printf("%8d %9" PRIu64 "K %9" PRIu64 "K", (int)process->pid,
 	       process->resident / 1024, process->mapped / 1024);
-	print_rate(process, rates.faults);
-	print_rate(process, rates.dropped);
-	print_rate(process, rates.waits);
+	print_rate(process, 9, rates.faults);
+	print_rate(process, 9, rates.dropped);
+	print_rate(process, 9, rates.refaulted);
+	print_rate(process, 7, rates.waits);
 	printf("  %s\n", process->name);
 }
 
@@ -167,9 +170,10 @@ static void print_total(const struct sample *now, const struct sample *before)
 	struct rates rates = total_rates(now, before);
 	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
 
-	printf("all %" PRIu64 "K resident, %.0f faults/s, %.0f drops/s, %.0f recycled/s, %.0f waits/s\n",
+	printf("all %" PRIu64 "K resident, %.0f faults/s, %.0f drops/s, %.0f refaults/s,\n"
+	       "%.0f recycled/s, %.0f waits/s\n",
 	       now->totals.resident * page / 1024, rates.faults, rates.dropped,
-	       rates.recycled, rates.waits);
+	       rates.refaulted, rates.recycled, rates.waits);
 	if (now->hidden)
 		printf("%zu processes are somebody else's: root sees them all\n",
 		       now->hidden);
@@ -181,7 +185,7 @@ static size_t terminal_rows(void)
 
 	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) || size.ws_row < 8)
 		return 16;
-	return size.ws_row - 6u;
+	return size.ws_row - 7u;
 }
 
 static void draw(const struct sample *now, const struct sample *before)
@@ -200,6 +204,7 @@ static void json_rates(struct rates rates)
 {
 	json_decimal("faults_per_s", rates.faults);
 	json_decimal("dropped_per_s", rates.dropped);
+	json_decimal("refaulted_per_s", rates.refaulted);
 	json_decimal("recycled_per_s", rates.recycled);
 	json_decimal("waits_per_s", rates.waits);
 }
@@ -215,6 +220,7 @@ static void json_process(const struct process *process, struct rates rates)
 	if (process->descriptors) {
 		json_number("faults", process->faults);
 		json_number("dropped", process->dropped);
+		json_number("refaulted", process->refaulted);
 		json_number("recycled", process->recycled);
 		json_number("waits", process->waits);
 		json_number("pinned", process->pinned);
@@ -402,9 +408,9 @@ const struct command top_command = {
 "top [--delay SECONDS] [--iterations N] [--json]\n\n"
 "Shows the processes that have droppable memory, the largest first: how much of\n"
 "it is in memory and how much mapped, and how many pages per second are made\n"
-"resident (FAULT/s: what was dropped and comes back is among them), dropped, and\n"
-"how often somebody waited for memory. In a terminal it redraws until you press\n"
-"q; piped, it prints rows.\n\n"
+"resident (FAULT/s), dropped, and wanted again after that (REFAULT/s, among the\n"
+"faults), and how often somebody waited for memory. In a terminal it redraws\n"
+"until you press q; piped, it prints rows.\n\n"
 "  -d, --delay SECONDS   between two looks; default 1\n"
 "  -n, --iterations N    end after so many\n"
 "  -j, --json            one JSON object a line for each look\n\n"

@@ -104,7 +104,7 @@ TEST(status, "line 39: status shows the module, the device and how much is resid
 	want_eq(TOOL("status", "--json"), 0);
 	want_said("\"loaded\":true");
 	want_said("\"usable\":true");
-	want_said("\"features\":[\"drop\",\"counter\",\"poll\",\"scrub\"]");
+	want_said("\"features\":[\"drop\",\"counter\",\"poll\",\"scrub\",\"pin\"]");
 	want_said("\"guarantees\":{\"device\":[\"never-swapped\",");
 	want_eq(number(said, "resident"), 0);
 	want_eq(number(said, "users"), 1);

@@ -32,6 +32,7 @@ static const struct {
 	{ DROPPABLE_FEATURE_COUNTER, "counter" },
 	{ DROPPABLE_FEATURE_POLL, "poll" },
 	{ DROPPABLE_FEATURE_SCRUB, "scrub" },
+	{ DROPPABLE_FEATURE_PIN, "pin" },
 };
 
 #define FEATURES (sizeof(features) / sizeof(features[0]))

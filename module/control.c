@@ -6,9 +6,14 @@
 
 #include <linux/device.h>
 #include <linux/kernel.h>
+#include <linux/mm.h>
+#include <linux/pid.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/task.h>
 #include <linux/sysfs.h>
 
 #include "control.h"
+#include "device.h"
 #include "shrink.h"
 #include "stats.h"
 
@@ -50,6 +55,42 @@ static ssize_t drop_store(struct device *dev, struct device_attribute *attr,
 }
 static DEVICE_ATTR_WO(drop);
 
+/* A process that is gone, or has no memory of its own: ESRCH. */
+static struct mm_struct *mm_of(pid_t nr)
+{
+	struct pid *pid = find_get_pid(nr);
+	struct task_struct *task = get_pid_task(pid, PIDTYPE_PID);
+	struct mm_struct *mm = NULL;
+
+	put_pid(pid);
+	if (task) {
+		mm = get_task_mm(task);
+		put_task_struct(task);
+	}
+	return mm;
+}
+
+/* Likewise, the pages of one process, by its number where the writer is. */
+static ssize_t drop_process_store(struct device *dev,
+				  struct device_attribute *attr,
+				  const char *buf, size_t len)
+{
+	struct mm_struct *mm;
+	int nr, err = kstrtoint(buf, 0, &nr);
+
+	if (err)
+		return err;
+	if (nr <= 0)
+		return -EINVAL;
+	mm = mm_of(nr);
+	if (!mm)
+		return -ESRCH;
+	err = droppable_device_drop_mm(mm);
+	mmput(mm);
+	return err ? err : len;
+}
+static DEVICE_ATTR_WO(drop_process);
+
 static struct attribute *attrs[] = {
 	&dev_attr_resident.attr,
 	&dev_attr_faults.attr,
@@ -59,6 +100,7 @@ static struct attribute *attrs[] = {
 	&dev_attr_waits.attr,
 	&dev_attr_pinned.attr,
 	&dev_attr_drop.attr,
+	&dev_attr_drop_process.attr,
 	NULL
 };
 

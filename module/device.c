@@ -222,21 +222,42 @@ static int drop_mapping(struct file *file, struct droppable_drop *drop)
 				    &drop->dropped, &drop->pinned);
 }
 
-static int drop_file(struct file *file, struct droppable_drop *drop)
+/* What @file has mapped in @mm, or with NULL what any file of ours has. */
+static int drop_file(struct mm_struct *mm, const struct file *file,
+		     struct droppable_drop *drop)
 {
 	struct vm_area_struct *vma;
 	unsigned long at = 0;
 	int err = 0;
 
-	while (!err && (vma = find_vma(current->mm, at))) {
+	mmap_assert_locked(mm);
+	while (!err && (vma = find_vma(mm, at))) {
 		struct droppable_region *region = vma->vm_private_data;
 
-		if (vma->vm_ops == &droppable_vm_ops && vma->vm_file == file &&
-		    region)
+		if (vma->vm_ops == &droppable_vm_ops && region &&
+		    (!file || vma->vm_file == file))
 			err = drop_part(region, vma, vma->vm_start, vma->vm_end,
 					drop);
 		at = vma->vm_end;
 	}
+	return err;
+}
+
+/**
+ * droppable_device_drop_mm - drop all that a process has mapped
+ * @mm:		its address space, referenced by the caller
+ *
+ * Returns 0, or -EINTR if a fatal signal came.
+ */
+int droppable_device_drop_mm(struct mm_struct *mm)
+{
+	struct droppable_drop drop = { 0 };
+	int err;
+
+	if (mmap_read_lock_killable(mm))
+		return -EINTR;
+	err = drop_file(mm, NULL, &drop);
+	mmap_read_unlock(mm);
 	return err;
 }
 
@@ -255,7 +276,7 @@ static int ioctl_drop(struct file *file, struct droppable_drop __user *arg)
 	if (mmap_read_lock_killable(current->mm))
 		return -EINTR;
 	if (drop.flags & DROPPABLE_DROP_FILE)
-		err = drop_file(file, &drop);
+		err = drop_file(current->mm, file, &drop);
 	else if (drop.flags & DROPPABLE_DROP_MAPPING)
 		err = drop_mapping(file, &drop);
 	else

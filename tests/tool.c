@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -189,6 +190,54 @@ TEST(drop, "line 22: drop --all drops every page, says how many, and only for ro
 	snprintf(text, sizeof(text), "%lu pages dropped\n", PAGES);
 	want_said(text);
 	want_zero(area, LENGTH);
+}
+
+TEST(drop_process, "line 22: drop --pid drops every page of that process, and no other's")
+{
+	char *area = mem_map(LENGTH);
+	char *told = shared_map(PAGE), pid[16], text[64];
+	pid_t child;
+
+	need_device("tool");
+	fill(area, PAGES, TAG, 1);
+	child = spawn();
+	if (!child) {
+		/* Two files, and what the parent has; one page is held. */
+		char *first = mem_map(LENGTH), *second = mem_map(LENGTH);
+		struct iovec held = { .iov_base = second, .iov_len = PAGE };
+		int pipes[2];
+
+		fill(first, PAGES, TAG, 2);
+		fill(second, PAGES, TAG, 3);
+		fill(area, PAGES, TAG, 4);
+		want_ok(pipe(pipes));
+		want_eq(vmsplice(pipes[1], &held, 1, 0), PAGE);
+		told[0] = 1;
+		want(wait_for(told[1], 60));
+		want_zero(first, LENGTH);
+		want_zero(area, LENGTH);
+		want_eq(tally(second, PAGES, TAG, 3).whole, 1);
+		_exit(0);
+	}
+	want(wait_for(told[0], 20));
+	snprintf(pid, sizeof(pid), "%d", (int)child);
+	want_eq(TOOL_AS_NOBODY("drop", "--pid", pid), 4);
+	want_eq(TOOL("drop", "--pid", pid), 0);
+	snprintf(text, sizeof(text), "%lu pages dropped, 1 resident", 3 * PAGES - 1);
+	want_said(text);
+	told[1] = 1;
+	join(child);
+	want_whole(area, PAGES, TAG, 1);
+	want_eq(TOOL("drop", "--pid", pid), 1);
+	want_said("there is no process");
+	want(!try_write_file("/sys/class/misc/droppable/drop_process", pid));
+	want_eq(errno, ESRCH);
+	want(!try_write_file("/sys/class/misc/droppable/drop_process", "2"));
+	want_eq(errno, ESRCH);
+	want(!try_write_file("/sys/class/misc/droppable/drop_process", "0"));
+	want_eq(errno, EINVAL);
+	want(!try_write_file("/sys/class/misc/droppable/drop_process", "x"));
+	want_eq(errno, EINVAL);
 }
 
 TEST(bench, "the tool: bench passes here")

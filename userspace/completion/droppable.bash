@@ -23,7 +23,13 @@ _droppable() {
 		[[ $before != -@(d|n|-delay|-iterations) ]] || return 0
 		words="--delay --iterations --json --help"
 		;;
-	drop) words="--all --help" ;;
+	drop)
+		[[ $before != -@(p|-pid) ]] || {
+			mapfile -t COMPREPLY < <(cd /proc && compgen -W "$(echo [1-9]*)" -- "$word")
+			return 0
+		}
+		words="--pid --all --help"
+		;;
 	bench)
 		[[ $before != -@(s|-size) ]] || return 0
 		words="--size --native --json --help"

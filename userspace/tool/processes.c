@@ -178,8 +178,7 @@ static void read_name(struct process *process)
 			*c = '?';
 }
 
-/* 1 if it has the device, 0 if not, or it is gone; else a negative errno. */
-static int look_at(pid_t pid, struct process *process)
+int process_look(pid_t pid, struct process *process)
 {
 	int mappings = count_mappings(pid);
 
@@ -224,7 +223,7 @@ struct process *processes_find(size_t *count, size_t *hidden)
 
 		if (*end || pid <= 0)
 			continue;
-		found = look_at((pid_t)pid, &process);
+		found = process_look((pid_t)pid, &process);
 		*hidden += found < 0;
 		if (found <= 0)
 			continue;

@@ -32,4 +32,13 @@ struct process {
  */
 struct process *processes_find(size_t *count, size_t *hidden);
 
+/**
+ * process_look() - one of them
+ * @process:	out, if it has the device open or mapped
+ *
+ * Returns 1 if it has, 0 if not or if there is no such process, else a
+ * negative errno value.
+ */
+int process_look(pid_t pid, struct process *process);
+
 #endif /* DROPPABLE_TOOL_PROCESSES_H */

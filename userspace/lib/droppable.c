@@ -75,7 +75,7 @@
  * next file opened gets the number.  Mapping that file in place of the device
  * would give memory that is neither private nor droppable.
  */
-static int check_fd(const struct droppable *ctx)
+int droppable_check_fd(const struct droppable *ctx)
 {
 	struct stat st;
 
@@ -86,8 +86,8 @@ static int check_fd(const struct droppable *ctx)
 }
 
 /* Stores the range's length in whole pages, as munmap(2) would round it. */
-static int check_range(const struct droppable *ctx, const void *addr,
-		       size_t *len)
+int droppable_check_range(const struct droppable *ctx, const void *addr,
+			  size_t *len)
 {
 	size_t mask = ctx->page_size - 1;
 	uintptr_t start = (uintptr_t)addr;
@@ -142,6 +142,8 @@ static int open_device(struct droppable *ctx)
 		ctx->guarantees |= DROPPABLE_G_DROP_EVENT;
 	if (info.features & DROPPABLE_FEATURE_SCRUB)
 		ctx->guarantees |= DROPPABLE_G_SCRUBBED;
+	if (info.features & DROPPABLE_FEATURE_PIN)
+		ctx->guarantees |= DROPPABLE_G_PIN;
 	ctx->page_size = info.page_size;
 	ctx->fd = fd;
 	ctx->dev = st.st_dev;
@@ -253,7 +255,7 @@ void droppable_close(struct droppable *ctx)
 	if (!ctx)
 		return;
 	/* The number may be somebody else's by now. */
-	if (ctx->fd >= 0 && !check_fd(ctx))
+	if (ctx->fd >= 0 && !droppable_check_fd(ctx))
 		close(ctx->fd);
 	if (ctx->counter)
 		munmap((void *)(uintptr_t)ctx->counter, ctx->page_size);
@@ -269,7 +271,7 @@ int droppable_map(struct droppable *ctx, size_t len, void **addr)
 	if (!ctx || !addr || !len)
 		return -EINVAL;
 	if (ctx->backend == DROPPABLE_BACKEND_DEVICE) {
-		err = check_fd(ctx);
+		err = droppable_check_fd(ctx);
 		if (err)
 			return err;
 		flags = MAP_SHARED;
@@ -296,7 +298,7 @@ int droppable_unmap(struct droppable *ctx, void *addr, size_t len)
 
 	if (!ctx)
 		return -EINVAL;
-	err = check_range(ctx, addr, &len);
+	err = droppable_check_range(ctx, addr, &len);
 	if (err)
 		return err;
 	return munmap(addr, len) < 0 ? -errno : 0;
@@ -309,7 +311,7 @@ static int drop_device(const struct droppable *ctx, void *addr, size_t len,
 		.addr = (uintptr_t)addr,
 		.len = len,
 	};
-	int err = check_fd(ctx);
+	int err = droppable_check_fd(ctx);
 
 	if (err)
 		return err;
@@ -348,7 +350,7 @@ int droppable_drop(struct droppable *ctx, void *addr, size_t len,
 
 	if (!ctx)
 		return -EINVAL;
-	err = check_range(ctx, addr, &len);
+	err = droppable_check_range(ctx, addr, &len);
 	if (err)
 		return err;
 	if (!(ctx->guarantees & DROPPABLE_G_DROP_NOW))
@@ -392,6 +394,8 @@ static void parse_stats(const struct droppable *ctx, const char *text,
 		{ "resident:", &st->resident }, { "faults:", &st->faults },
 		{ "dropped:", &st->dropped },	{ "recycled:", &st->recycled },
 		{ "waits:", &st->waits },	{ "pinned:", &st->pinned },
+		{ "refaulted:", &st->refaulted },
+		{ "locked:", &st->locked },
 	};
 	const char *line;
 	size_t i, len;
@@ -407,6 +411,8 @@ static void parse_stats(const struct droppable *ctx, const char *text,
 	}
 	if (st->resident != DROPPABLE_STAT_UNKNOWN)
 		st->resident *= ctx->page_size;
+	if (st->locked != DROPPABLE_STAT_UNKNOWN)
+		st->locked *= ctx->page_size;
 }
 
 int droppable_stats(const struct droppable *ctx, struct droppable_stats *stats,
@@ -421,7 +427,7 @@ int droppable_stats(const struct droppable *ctx, struct droppable_stats *stats,
 		return -EINVAL;
 	if (!(ctx->guarantees & DROPPABLE_G_STATS))
 		return -ENOTSUP;
-	err = check_fd(ctx);
+	err = droppable_check_fd(ctx);
 	if (err)
 		return err;
 	/* Of the thread: it needn't share its descriptors with the others. */
@@ -450,7 +456,7 @@ int droppable_resident(const struct droppable *ctx, const void *addr,
 
 	if (!ctx || !resident)
 		return -EINVAL;
-	err = check_range(ctx, addr, &len);
+	err = droppable_check_range(ctx, addr, &len);
 	if (err)
 		return err;
 	for (len /= ctx->page_size; len; len -= n, at += n * ctx->page_size) {
@@ -488,7 +494,7 @@ int droppable_event_fd(const struct droppable *ctx)
 		return -EINVAL;
 	if (!(ctx->guarantees & DROPPABLE_G_DROP_EVENT))
 		return -ENOTSUP;
-	err = check_fd(ctx);
+	err = droppable_check_fd(ctx);
 	return err ? err : ctx->fd;
 }
 
@@ -534,6 +540,7 @@ static const struct {
 	{ "no-userfaultfd", "not to be had by userfaultfd(2)" },
 	{ "scrubbed", "pages are zeroed when they are freed" },
 	{ "charged", "charged to the cgroup of whoever touches it" },
+	{ "pin", "a range can be kept from being dropped" },
 };
 
 #define NR_GUARANTEES (sizeof(guarantees) / sizeof(*guarantees))

@@ -119,6 +119,8 @@ enum droppable_backend {
 #define DROPPABLE_G_SCRUBBED		(UINT64_C(1) << 21)
 /* Charged to the cgroup of whoever touches it (line 20). */
 #define DROPPABLE_G_CHARGED		(UINT64_C(1) << 22)
+/* droppable_pin() works (line 43). */
+#define DROPPABLE_G_PIN			(UINT64_C(1) << 23)
 
 /* What droppable_drop() stores where the amount can't be known. */
 #define DROPPABLE_UNKNOWN	((size_t)-1)
@@ -239,6 +241,9 @@ int droppable_drop(struct droppable *ctx, void *addr, size_t len,
  * @recycled:	of those, pages taken to serve a fault that found no memory
  * @waits:	times a load or store waited for memory
  * @pinned:	times a page was passed over because somebody held it
+ * @refaulted:	of the faults, those on a page that had been dropped
+ * @locked:	bytes that droppable_pin() holds now, each as often as it is
+ *		pinned
  *
  * DROPPABLE_STAT_UNKNOWN stands for what the module doesn't tell.
  */
@@ -249,6 +254,8 @@ struct droppable_stats {
 	uint64_t recycled;
 	uint64_t waits;
 	uint64_t pinned;
+	uint64_t refaulted;
+	uint64_t locked;
 };
 
 #define DROPPABLE_STAT_UNKNOWN	UINT64_MAX
@@ -274,6 +281,65 @@ struct droppable_stats {
  */
 int droppable_stats(const struct droppable *ctx, struct droppable_stats *stats,
 		    size_t size);
+
+/* Flags of droppable_pin(). */
+#define DROPPABLE_PIN_INTACT	0x1u	/* only if all of it is there */
+
+/**
+ * droppable_pin() - keep a range from being dropped
+ * @ctx:	the handle
+ * @addr:	first byte, at a page boundary
+ * @len:	bytes, not 0; rounded up to whole pages, all within what one
+ *		droppable_map() gave
+ * @flags:	0, or DROPPABLE_PIN_INTACT
+ * @pin:	out: for droppable_unpin()
+ * @dropped:	out: bytes in pages that weren't there; may be NULL; also
+ *		written with -ENODATA
+ * @vec:	out: a byte per page, 1 if it was there, else 0; may be NULL; also
+ *		written with -ENODATA, and perhaps with other errors
+ *
+ * The way to hand a pointer to code that can't copy.  Pages that weren't there
+ * (dropped, never stored to) are zero and pinned then, unless with
+ * DROPPABLE_PIN_INTACT.  A page that was dropped and stored to again counts as
+ * there: what else was in it before, only something in the page itself can tell.
+ *
+ * It ends by droppable_unpin(), droppable_close(), exec and exit, and unmapping
+ * the whole mapping; a child has no part in it.  This is the one thing here that
+ * locks memory: RLIMIT_MEMLOCK limits it.
+ *
+ * Returns 0, or
+ *	-EINVAL		ctx or pin is NULL; unknown flags; else as
+ *			droppable_unmap()
+ *	-ENODATA	DROPPABLE_PIN_INTACT, and something wasn't there; nothing
+ *			is pinned
+ *	-ENXIO		not all of it is one mapping from this handle
+ *	-EPERM		more than RLIMIT_MEMLOCK allows
+ *	-ENOMEM		no memory for the pages that weren't there
+ *	-ENOTSUP	DROPPABLE_G_PIN is not given
+ *	-EINTR		a fatal signal came; the process is about to end
+ *	-EFAULT		vec can't be written
+ *	-EBADF		as droppable_map()
+ *
+ * Thread-safe.  Since: 0.2
+ */
+int droppable_pin(struct droppable *ctx, void *addr, size_t len,
+		  unsigned int flags, uint64_t *pin, size_t *dropped,
+		  unsigned char *vec) DROPPABLE_MUST_CHECK;
+
+/**
+ * droppable_unpin() - end a pin
+ * @ctx:	the handle that it was made with
+ * @pin:	from droppable_pin()
+ *
+ * Returns 0, or
+ *	-EINVAL		ctx is NULL
+ *	-ENOENT		this process has no such pin
+ *	-ENOTSUP	DROPPABLE_G_PIN is not given
+ *	-EBADF		as droppable_map()
+ *
+ * Thread-safe.  Since: 0.2
+ */
+int droppable_unpin(struct droppable *ctx, uint64_t pin);
 
 /**
  * droppable_resident() - how much of a range is in memory

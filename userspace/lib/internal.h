@@ -31,6 +31,13 @@ struct droppable {
 	const struct droppable_counter *counter; /* a page of its own, or NULL */
 };
 
+/* 0, or -EBADF if somebody closed the handle's descriptor. */
+int droppable_check_fd(const struct droppable *ctx);
+
+/* Rounds *len up to whole pages; 0, or -EINVAL. */
+int droppable_check_range(const struct droppable *ctx, const void *addr,
+			  size_t *len);
+
 /*
  * Copies of a structure that grows with the versions: the caller knows `size`
  * bytes of it, this version `known`, all of them 64 bit words.

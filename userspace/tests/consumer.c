@@ -34,6 +34,8 @@ static int use_memory(struct droppable *ctx)
 		return 2;
 	(void)droppable_drops(ctx, &drops);
 	(void)droppable_event_fd(ctx);
+	if (!droppable_pin(ctx, p, 100, 0, &drops, &n, NULL))
+		(void)droppable_unpin(ctx, drops);
 	(void)droppable_stats(ctx, &st, sizeof(st));
 	if (droppable_describe(ctx, text, sizeof(text)) < 100)
 		return 3;

@@ -18,7 +18,7 @@
 
 #include "points.h"
 
-#define ALL_BITS ((DROPPABLE_G_CHARGED << 1) - 1)
+#define ALL_BITS ((DROPPABLE_G_PIN << 1) - 1)
 
 /* What mmap(2) says to it; valgrind says something else. */
 #ifdef QUIET
@@ -263,6 +263,57 @@ static void test_use(struct droppable *ctx)
 	is(droppable_unmap(ctx, other, len), 0, "unmap: the second one");
 }
 
+static void test_pin(struct droppable *ctx)
+{
+	unsigned char vec[8];
+	uint64_t pin = 0;
+	size_t n = 99, len = 8 * page;
+	char *p;
+	void *q;
+
+	is(droppable_pin(NULL, vec, page, 0, &pin, NULL, NULL), -EINVAL,
+	   "pin: no handle");
+	is(droppable_unpin(NULL, 1), -EINVAL, "unpin: no handle");
+	is(droppable_map(ctx, len, &q), 0, "map: to pin");
+	p = q;
+	memset(p, 'p', len);
+	is(droppable_pin(ctx, p, len, 0, NULL, NULL, NULL), -EINVAL,
+	   "pin: nowhere to store it");
+	is(droppable_pin(ctx, p, len, 2, &pin, NULL, NULL), -EINVAL,
+	   "pin: unknown flag");
+	is(droppable_pin(ctx, p + 1, len, 0, &pin, NULL, NULL), -EINVAL,
+	   "pin: not at a page boundary");
+	if (!(droppable_guarantees(ctx) & DROPPABLE_G_PIN)) {
+		is(droppable_pin(ctx, p, len, 0, &pin, &n, vec), -ENOTSUP,
+		   "pin: not supported");
+		is(droppable_unpin(ctx, 1), -ENOTSUP, "unpin: not supported");
+		goto unmap;
+	}
+	is(droppable_drop(ctx, p + page, page, NULL), 0, "drop: before a pin");
+	is(droppable_pin(ctx, p, len, DROPPABLE_PIN_INTACT, &pin, &n, vec),
+	   -ENODATA, "pin: only if all is there, and it isn't");
+	ok(pin == 0 && n >= page && vec[1] == 0, "pin: says what is missing",
+	   (int)n);
+	is(droppable_pin(ctx, p, len - 5, 0, &pin, &n, vec), 0, "pin");
+	ok(pin != 0 && n >= page && vec[1] == 0, "pin: says what was missing",
+	   (int)n);
+	memset(p, 'q', len);
+	is(droppable_drop(ctx, p, len, &n), -EBUSY, "pin: drop leaves it");
+	ok(n == 0 && p[0] == 'q' && p[len - 1] == 'q', "pin: all of it",
+	   (int)n);
+	is(droppable_pin(ctx, p, len, DROPPABLE_PIN_INTACT, &pin, &n, NULL), 0,
+	   "pin: twice, and all is there");
+	is((int)n, 0, "pin: nothing was missing");
+	is(droppable_unpin(ctx, pin), 0, "unpin");
+	is(droppable_unpin(ctx, pin), -ENOENT, "unpin: it is over");
+	is(droppable_drop(ctx, p, len, NULL), -EBUSY, "unpin: the other holds");
+	is(droppable_unpin(ctx, pin - 1), 0, "unpin: the other");
+	is(droppable_drop(ctx, p, len, NULL), 0, "unpin: can be dropped");
+	ok(all_zero(p, len), "unpin: was dropped", 0);
+unmap:
+	is(droppable_unmap(ctx, p, len), 0, "unmap: what was pinned");
+}
+
 /* Each guarantee is on a line of its own that says whether it is given. */
 static void test_describe(struct droppable *ctx)
 {
@@ -473,6 +524,7 @@ static void test_backend(unsigned int flag, enum droppable_backend want,
 	test_threads(ctx);
 	test_describe(ctx);
 	test_asking(ctx);
+	test_pin(ctx);
 	test_pool(ctx);
 	test_cache(ctx);
 	test_state(ctx);

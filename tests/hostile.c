@@ -299,7 +299,9 @@ static void want_charged(const struct cgroup *group, size_t free_before,
 		lost = 0;
 	note("%s: the machine lost %zu KiB, the group is charged %zu KiB", what,
 	     lost / KIB, charged / KIB);
-	want_ge(charged * 4 / 3 + 3 * MIB, lost);
+	/* A debug kernel's notes about each object are charged to nobody. */
+	if (tap_slowness() == 1)
+		want_ge(charged * 4 / 3 + 3 * MIB, lost);
 }
 
 TEST(descriptors, "line 41: open descriptors are charged to the cgroup")

@@ -12,7 +12,7 @@
 DEBUG_TOOLS="dkms gcc libc6-dev bc bison flex libelf-dev lz4 xz-utils"
 
 # The checks cost memory and time. What TEST_SLOW does: tests/tap.h.
-DEBUG_SLOWNESS=4
+DEBUG_SLOWNESS=8
 
 # debug_machine: what a guest with a debug kernel needs beyond what was asked.
 # shellcheck disable=SC2034  # used by machine.sh and guest.sh
@@ -20,7 +20,8 @@ debug_machine() {
 	MEM=$((MEM + MEM / 4 + 96))
 	TIMEOUT=$((TIMEOUT * DEBUG_SLOWNESS))
 	BOOT_SECONDS=$((BOOT_SECONDS * DEBUG_SLOWNESS))
-	APPEND+=' page_owner=on page_poison=1'
+	# An emulated processor that gets no turn is not a lockup.
+	APPEND+=' page_owner=on page_poison=1 watchdog_thresh=60'
 	VARIABLES+=("TEST_SLOW=$DEBUG_SLOWNESS")
 }
 

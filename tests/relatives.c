@@ -5,7 +5,7 @@
  * there are.
  * Contract line 17.
  */
-// vm: --mem 512 --smp 2 --timeout 300
+// vm: --mem 512 --smp 2 --timeout 300 --icount
 #define _GNU_SOURCE
 #include <signal.h>
 #include <sys/wait.h>

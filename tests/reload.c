@@ -2,7 +2,7 @@
 // vm: --mem 256 --smp 2
 /*
  * Line 36: loading and unloading the module leaves nothing over, however often.
- * What grows by a page a time is seen on every kernel; what grows by less, the
+ * What grows by pages a time is seen on every kernel; what grows by less, the
  * debug kernels' kmemleak says after the guest's last word.
  */
 #include <fcntl.h>

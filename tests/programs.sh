@@ -12,12 +12,6 @@ stock_kernels() {
 	tests/vm/run --list | awk '$1 !~ /-/ { print $1 }'
 }
 
-# The stock ones, and the newest with all of the kernel's own checks: first,
-# since its runs are the longest.
-all_kernels() {
-	echo debug-7.3
-	stock_kernels
-}
 
 # Static: what they were built with and what the guest has need not agree.
 build_programs() {

@@ -169,6 +169,7 @@ verdict() {
 	read -r before after < <(said taint) || :
 	if ((((${after:-0} & ~${before:-0}) | ${before:-0}) & TAINT_FAULTS)); then
 		say "$KERNEL: the kernel is tainted: $before before, $after after"
+		((!(before & TAINT_FAULTS))) || condemned_before "$WORK/console" >&2
 		bad=yes
 	fi
 	if [[ -z $status ]]; then

@@ -59,6 +59,15 @@ condemned() {
 		}'
 }
 
+# condemned_before LOG: what would have condemned it, had it not come before the
+# test began, for a kernel that was tainted by then.
+condemned_before() {
+	local pattern
+	pattern=$(IFS='|'; echo "${CONDEMNING[*]}")
+	sed '/droppable-vm: the test begins/q' "$1" | tr -d '\r' |
+		grep -vE "$INNOCENT" | grep -aE -B3 -A25 "$pattern" | head -n 120 || :
+}
+
 # Taint flags that only a fault of the kernel sets: die, bad page, warning,
 # soft lockup.
 # shellcheck disable=SC2034  # used by machine.sh

@@ -482,7 +482,12 @@ TEST(drop_file, "line 22: a drop of an open file drops all its mappings, and no 
 	fill(other, PAGES, TAG + 9, 1);
 
 	drop = dropped_by(copy, NULL, 0, DROPPABLE_DROP_FILE);
-	want_eq(drop.dropped, 3 * PAGES);
+	/*
+	 * kswapd may have come just before, without anybody being short: it
+	 * keeps more free for a while after a block of pages was broken up.
+	 */
+	want_eq(file_counter(fd, "dropped"), 3 * PAGES);
+	want_ge(drop.dropped, 3 * PAGES - 64);
 	want_eq(drop.pinned, 0);
 	want_eq(file_counter(fd, "resident"), 0);
 	want_eq(file_counter(second, "resident"), PAGES);

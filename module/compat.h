@@ -80,6 +80,30 @@ static inline void droppable_set_private(struct folio *folio, void *data)
 #define kunmap_local(address)	kunmap(kmap_to_page(address))
 #endif
 
+/*
+ * Whether the current task holds mmap_lock for writing.  Real-time kernels
+ * before 5.15 keep the owner elsewhere, and are never sure.
+ */
+#ifndef CONFIG_PREEMPT_RT
+static inline bool droppable_mmap_write_locked_here(struct mm_struct *mm)
+{
+	return atomic_long_read(&mm->mmap_lock.owner) == (long)current;
+}
+#elif defined(HAVE_RWBASE_RT)
+static inline bool droppable_mmap_write_locked_here(struct mm_struct *mm)
+{
+	const unsigned long has_waiters = 1;
+	void *owner = READ_ONCE(mm->mmap_lock.rwbase.rtmutex.owner);
+
+	return ((unsigned long)owner & ~has_waiters) == (unsigned long)current;
+}
+#else
+static inline bool droppable_mmap_write_locked_here(struct mm_struct *mm)
+{
+	return false;
+}
+#endif
+
 /* 5.17 */
 #ifndef HAVE_I_MMAP_TRYLOCK_READ
 static inline int i_mmap_trylock_read(struct address_space *mapping)

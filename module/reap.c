@@ -35,9 +35,10 @@
 /*
  * What is held can't be freed, and the core itself holds what it unmaps until
  * the TLB is flushed, which is after it told us.  So the worker looks again,
- * each time after twice as long: 1.3 s in all.
+ * each time after twice as long: 1.3 s in all.  After what was locked, whose
+ * owner may yet find it held and leave it to come back, it looks until it isn't.
  */
-#define LOOKS		6
+#define LOOKS		6U
 
 /* Ranges kept apart; with more, the nearest grow together. */
 #define NOTES	8
@@ -75,7 +76,7 @@ struct notes {
  * @unmapping:	unmappings between their start and end: while there is one,
  *		the notes stay, since what is mapped yet may not be soon
  * @began:	@clock before the first of those
- * @looks:	how often @work found held what was discarded, in a row
+ * @looks:	how often @work had to leave what was discarded, in a row
  * @delay:	until the next look, in microseconds
  * @work:	the look
  * @end:	frees this, where sleeping is allowed
@@ -166,12 +167,15 @@ static bool note_ours(struct reaper *reaper, unsigned long start,
 
 /*
  * With PF_MEMALLOC it is one of our own drops, which frees what it can.
- * munmap() ends in ->close, which knows its range.
+ * munmap() ends in ->close, which knows its range.  And what splits a VMA says
+ * that it clears the 2 MiB around the cut, whether they are a huge page or not;
+ * that, unlike discarding, takes mmap_lock for writing.
  */
 static bool is_discard(const struct mmu_notifier_range *range)
 {
 	return range->event == MMU_NOTIFY_CLEAR &&
-	       !(current->flags & PF_MEMALLOC);
+	       !(current->flags & PF_MEMALLOC) &&
+	       !droppable_mmap_write_locked_here(range->mm);
 }
 
 static int range_start(struct mmu_notifier *notifier,
@@ -211,49 +215,56 @@ static void range_end(struct mmu_notifier *notifier,
 				   usecs_to_jiffies(delay));
 }
 
-static bool reap_vma(struct vm_area_struct *vma, unsigned long start,
-		     unsigned long end)
+static unsigned int reap_vma(struct vm_area_struct *vma, unsigned long start,
+			     unsigned long end, unsigned int how)
 {
 	struct droppable_region *region = READ_ONCE(vma->vm_private_data);
 	pgoff_t first, last;
 
 	if (!region)
-		return true;
+		return 0;
 	first = droppable_region_index(region, vma, max(start, vma->vm_start));
 	last = droppable_region_index(region, vma, min(end, vma->vm_end) - 1);
-	return droppable_region_reap(region, first, last, true);
+	return droppable_region_reap(region, first, last,
+				     DROPPABLE_REAP_DISCARDED | how);
 }
 
-/* False if something was held, and stays. */
-static bool reap_range(struct mm_struct *mm, unsigned long start,
-		       unsigned long end)
+/* Returns what droppable_region_reap() does. */
+static unsigned int reap_note(struct mm_struct *mm, const struct note *note,
+			      unsigned int how)
 {
-	bool all = true;
+	unsigned long start = note->start;
+	unsigned int left = 0;
 
 	mmap_assert_locked(mm);
-	while (start < end) {
+	while (start < note->end) {
 		struct vm_area_struct *vma = find_vma(mm, start);
 
-		if (!vma || vma->vm_start >= end)
+		if (!vma || vma->vm_start >= note->end)
 			break;
-		if (vma->vm_ops == &droppable_vm_ops &&
-		    !reap_vma(vma, start, end))
-			all = false;
+		if (vma->vm_ops == &droppable_vm_ops)
+			left |= reap_vma(vma, start, note->end, how);
 		start = vma->vm_end;
 	}
-	return all;
+	return left;
 }
 
-/* What was held is noted again, unless that has gone on for long. */
-static void note_held(struct reaper *reaper, unsigned long held)
+/* Notes again what is left; if it is only held, not for ever. */
+static void note_left(struct reaper *reaper, const unsigned int *left)
 {
-	unsigned int bit;
+	unsigned int all = 0, i;
 
 	lockdep_assert_held(&reaper->lock);
-	if (!held || ++reaper->looks >= LOOKS)
+	for (i = 0; i < reaper->busy.nr; i++)
+		all |= left[i];
+	if (!all)
 		return;
-	for_each_set_bit(bit, &held, NOTES)
-		add_note(&reaper->new, &reaper->busy.note[bit]);
+	reaper->looks = min(reaper->looks + 1, LOOKS);
+	if (reaper->looks == LOOKS && !(all & DROPPABLE_REAP_LEFT_LOCKED))
+		return;
+	for (i = 0; i < reaper->busy.nr; i++)
+		if (left[i])
+			add_note(&reaper->new, &reaper->busy.note[i]);
 	queue_delayed_work(queue, &reaper->work,
 			   usecs_to_jiffies(DELAY_MIN << reaper->looks));
 }
@@ -264,8 +275,7 @@ static void reap(struct work_struct *work)
 					     struct reaper, work);
 	struct mm_struct *mm = reaper->mm;
 	ktime_t start = ktime_get();
-	unsigned long held = 0;
-	unsigned int i;
+	unsigned int left[NOTES], i;
 	s64 took;
 
 	/* An exiting mm frees everything itself. */
@@ -279,14 +289,12 @@ static void reap(struct work_struct *work)
 
 	mmap_read_lock(mm);
 	for (i = 0; i < reaper->busy.nr; i++)
-		if (!reap_range(mm, reaper->busy.note[i].start,
-				reaper->busy.note[i].end))
-			__set_bit(i, &held);
+		left[i] = reap_note(mm, &reaper->busy.note[i], 0);
 	mmap_read_unlock(mm);
 
 	took = ktime_us_delta(ktime_get(), start);
 	spin_lock(&reaper->lock);
-	note_held(reaper, held);
+	note_left(reaper, left);
 	reaper->busy.nr = 0;
 	reaper->delay = clamp_t(s64, took * DELAY_PER_WORK, DELAY_MIN,
 				DELAY_MAX);
@@ -367,7 +375,7 @@ void droppable_reap_moved(struct mmu_notifier *notifier,
 	notes = reaper->new;
 	spin_unlock(&reaper->lock);
 	for (i = 0; i < notes.nr; i++)
-		reap_range(vma->vm_mm, notes.note[i].start, notes.note[i].end);
+		reap_note(vma->vm_mm, &notes.note[i], DROPPABLE_REAP_WAIT);
 	watch(reaper, vma);
 }
 

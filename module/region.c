@@ -126,19 +126,37 @@ int droppable_region_moved(struct vm_area_struct *vma)
 	return 0;
 }
 
-/* False if somebody holds it, so that it stays. */
-static bool reap_folio(struct folio *folio, bool discarded)
+/* What droppable_region_reap() returns, of one folio. */
+static unsigned int reap_folio(struct folio *folio, unsigned int how)
 {
 	if (folio_mapped(folio)) {
 		folio_unlock(folio);
-		return true;
+		return 0;
 	}
-	if (discarded)
+	if (how & DROPPABLE_REAP_DISCARDED)
 		droppable_slot_of(folio)->flags &= ~DROPPABLE_SLOT_HELD;
 	if (droppable_region_remove_if_unused(folio))
-		return true;
+		return 0;
 	folio_unlock(folio);
-	return false;
+	return DROPPABLE_REAP_LEFT_HELD;
+}
+
+static unsigned int reap_index(struct droppable_region *region, pgoff_t index,
+			       unsigned int how)
+{
+	struct folio *folio;
+	unsigned int left;
+
+	if (how & DROPPABLE_REAP_WAIT)
+		folio = droppable_region_lock_folio(region, index);
+	else
+		folio = droppable_region_trylock_folio(region, index);
+	if (!folio)
+		return xa_load(&region->folios, index) ?
+			DROPPABLE_REAP_LEFT_LOCKED : 0;
+	left = reap_folio(folio, how);
+	folio_put(folio);
+	return left;
 }
 
 /**
@@ -146,18 +164,22 @@ static bool reap_folio(struct folio *folio, bool discarded)
  * @region:	kept alive by the caller's mmap_lock
  * @first:	index
  * @last:	index, included
- * @discarded:	by its owner, so that what a drop unmapped and found held is
- *		not to come back either
+ * @how:	DROPPABLE_REAP_DISCARDED: by its owner, so that what a drop
+ *		unmapped and found held isn't to come back either;
+ *		DROPPABLE_REAP_WAIT: for folio locks
  *
- * Waits for folio locks: a drop that is just now finding a folio held must not
- * make it come back after this.  False if something that nothing maps is held.
+ * Returns what nothing maps and yet stays: DROPPABLE_REAP_LEFT_HELD if
+ * somebody holds one; without waiting, DROPPABLE_REAP_LEFT_LOCKED if one is
+ * locked, for instance by a drop that may be finding it held and leave it to
+ * come back: the discard must not be forgotten.
  */
-bool droppable_region_reap(struct droppable_region *region,
-			   pgoff_t first, pgoff_t last, bool discarded)
+unsigned int droppable_region_reap(struct droppable_region *region,
+				   pgoff_t first, pgoff_t last,
+				   unsigned int how)
 {
 	struct folio *folio;
 	unsigned long index;
-	bool all = true;
+	unsigned int left = 0;
 
 	xa_for_each_range(&region->folios, index, folio, first, last) {
 		cond_resched();
@@ -166,16 +188,10 @@ bool droppable_region_reap(struct droppable_region *region,
 		 * going, or what a discard that is still under way is about to
 		 * unmap, which stays noted.
 		 */
-		if (folio_mapped(folio))
-			continue;
-		folio = droppable_region_lock_folio(region, index);
-		if (!folio)
-			continue;
-		if (!reap_folio(folio, discarded))
-			all = false;
-		folio_put(folio);
+		if (!folio_mapped(folio))
+			left |= reap_index(region, index, how);
 	}
-	return all;
+	return left;
 }
 
 static void region_remove_all(struct droppable_region *region)
@@ -229,7 +245,8 @@ void droppable_region_close(struct vm_area_struct *vma)
 	 * mmap_lock is held for writing: no other VMA of it can go meanwhile.
 	 */
 	first = droppable_region_index(region, vma, vma->vm_start);
-	droppable_region_reap(region, first, first + vma_pages(vma) - 1, false);
+	droppable_region_reap(region, first, first + vma_pages(vma) - 1,
+			      DROPPABLE_REAP_WAIT);
 }
 
 /*

@@ -36,6 +36,13 @@ struct droppable_slot;
 struct folio;
 struct mmu_notifier;
 
+/* How droppable_region_reap() looks... */
+#define DROPPABLE_REAP_DISCARDED	(1U << 0)
+#define DROPPABLE_REAP_WAIT		(1U << 1)
+/* ...and what it leaves. */
+#define DROPPABLE_REAP_LEFT_HELD	(1U << 0)
+#define DROPPABLE_REAP_LEFT_LOCKED	(1U << 1)
+
 /*
  * For folios and metadata alike: reclaim as hard as it gets, but fail where
  * the OOM killer, global or the cgroup's, would come next (line 24)...
@@ -130,8 +137,9 @@ int droppable_region_insert(struct droppable_region *region,
 			    unsigned int flags, gfp_t gfp);
 bool droppable_region_spares(struct droppable_region *region, pgoff_t index);
 void droppable_region_removed(struct droppable_slot *slot);
-bool droppable_region_reap(struct droppable_region *region,
-			   pgoff_t first, pgoff_t last, bool discarded);
+unsigned int droppable_region_reap(struct droppable_region *region,
+				   pgoff_t first, pgoff_t last,
+				   unsigned int how);
 void droppable_region_remove(struct folio *folio);
 bool droppable_region_remove_if_unused(struct folio *folio);
 

@@ -482,13 +482,7 @@ TEST(drop_file, "line 22: a drop of an open file drops all its mappings, and no 
 	fill(other, PAGES, TAG + 9, 1);
 
 	drop = dropped_by(copy, NULL, 0, DROPPABLE_DROP_FILE);
-	/*
-	 * TODO: on 6.12 one or two of these pages at times leave the store
-	 * without being counted as dropped, by whom isn't known yet.
-	 */
-	note("%llu pages of %lu dropped", (unsigned long long)drop.dropped,
-	     3 * PAGES);
-	want_ge(drop.dropped, 3 * PAGES - 8);
+	want_eq(drop.dropped, 3 * PAGES);
 	want_eq(drop.pinned, 0);
 	want_eq(file_counter(fd, "resident"), 0);
 	want_eq(file_counter(second, "resident"), PAGES);

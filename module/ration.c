@@ -90,6 +90,9 @@ static DEFINE_SPINLOCK(sessions_lock);
  * for direct reclaim, which begins at min, WMARK_HIGH for kswapd.  Small zones
  * are often full without anybody being short.  Pages reserved for atomic
  * allocations are free, but not for everybody; and the counter is approximate.
+ *
+ * Not wmark_pages(): what that adds for a while, after an allocation had to split
+ * up a large piece, is there to get large pieces back, and ours are small.
  */
 static bool node_below(int nid, enum zone_watermarks mark)
 {
@@ -102,7 +105,7 @@ static bool node_below(int nid, enum zone_watermarks mark)
 		if (zone_managed_pages(zone) < pgdat->node_present_pages / 4)
 			continue;
 		if (zone_page_state(zone, NR_FREE_PAGES) <
-		    wmark_pages(zone, mark) + MARGIN_ENOUGH +
+		    READ_ONCE(zone->_watermark[mark]) + MARGIN_ENOUGH +
 		    READ_ONCE(zone->nr_reserved_highatomic))
 			return true;
 	}

@@ -8,10 +8,9 @@
  * has to say no.  Four cases:
  *
  *  - Not reclaim at all, but a command (drop_caches).  No ration.
- *  - All nodes are short of free memory, or kswapd asks for one: global
- *    reclaim, which counts what we free and stops by itself.  But it asks for
- *    large pieces when it didn't succeed at once, so it gets nothing more from
- *    when some node isn't short, or kswapd has reached its watermark.
+ *  - All nodes are short of free memory: global reclaim, which counts what we
+ *    free and stops by itself.  But it asks for large pieces when it didn't
+ *    succeed at once, so it gets nothing more from when some node isn't short.
  *  - A limit above the cgroup is near: the distance to it tells how much has
  *    been achieved.  Enough is MARGIN_ENOUGH.
  *  - Neither: somebody reclaims ahead of need (memory.reclaim).  How much they
@@ -20,9 +19,11 @@
  *    one such call, with all its retries, gets a third of what was resident
  *    when it began.
  *
- * Where these rules say no, whoever goes on asking gets a little all the same.
+ * Where these rules say no, whoever goes on asking gets a little all the same;
+ * but not kswapd, which never ends asking where it can't get large pieces.
  */
 
+#include <linux/cpuset.h>
 #include <linux/jiffies.h>
 #include <linux/list_lru.h>
 #include <linux/memcontrol.h>
@@ -85,11 +86,23 @@ struct session {
 static struct session sessions[32];
 static DEFINE_SPINLOCK(sessions_lock);
 
+/* Pages of a node that the kernel itself can use, as ours are. */
+static unsigned long node_pages(pg_data_t *pgdat)
+{
+	unsigned long pages = 0;
+	int i;
+
+	for (i = 0; i < ZONE_MOVABLE; i++)
+		pages += zone_managed_pages(&pgdat->node_zones[i]);
+	return pages;
+}
+
 /*
  * Whether a zone of the node has fewer free pages than a watermark: WMARK_LOW
  * for direct reclaim, which begins at min, WMARK_HIGH for kswapd.  Small zones
  * are often full without anybody being short.  Pages reserved for atomic
  * allocations are free, but not for everybody; and the counter is approximate.
+ * A node without any such zone has nothing that could help.
  *
  * Not wmark_pages(): what that adds for a while, after an allocation had to split
  * up a large piece, is there to get large pieces back, and ours are small.
@@ -97,33 +110,37 @@ static DEFINE_SPINLOCK(sessions_lock);
 static bool node_below(int nid, enum zone_watermarks mark)
 {
 	pg_data_t *pgdat = NODE_DATA(nid);
+	unsigned long pages = node_pages(pgdat);
 	int i;
 
-	for (i = 0; i < MAX_NR_ZONES; i++) {
+	for (i = 0; i < ZONE_MOVABLE; i++) {
 		struct zone *zone = &pgdat->node_zones[i];
 
-		if (zone_managed_pages(zone) < pgdat->node_present_pages / 4)
+		if (zone_managed_pages(zone) < pages / 4)
 			continue;
 		if (zone_page_state(zone, NR_FREE_PAGES) <
 		    READ_ONCE(zone->_watermark[mark]) + MARGIN_ENOUGH +
 		    READ_ONCE(zone->nr_reserved_highatomic))
 			return true;
 	}
-	return false;
+	return !pages;
 }
 
 /*
- * Whether this reclaim is for the machine.  Direct reclaim begins when no node
- * will do; that one of them is full is the normal state of several.  Who may use
- * that one only, and isn't helped by kswapd, has insistence and, before the OOM
+ * Whether this reclaim is for the machine: no node will do that this task may
+ * use.  That one of them is full is the normal state of several; its kswapd is
+ * woken all the same, and would trade our pages for a neighbour's free ones.
+ * Who has bound an area to one full node has insistence and, before the OOM
  * killer, our last look.
  */
-static bool machine_needs(int nid)
+static bool machine_needs(void)
 {
-	if (current_is_kswapd())
-		return node_below(nid, WMARK_HIGH);
+	enum zone_watermarks mark = current_is_kswapd() ? WMARK_HIGH : WMARK_LOW;
+	int nid;
+
 	for_each_node_state(nid, N_MEMORY)
-		if (!node_below(nid, WMARK_LOW))
+		if (node_isset(nid, cpuset_current_mems_allowed) &&
+		    !node_below(nid, mark))
 			return false;
 	return true;
 }
@@ -256,14 +273,16 @@ unsigned long droppable_ration(struct shrink_control *sc,
 	if (!sc->memcg || !droppable_ration_is_reclaim())
 		return resident;
 	/* The machine's need; who reclaims for it has enough when that ends. */
-	if (machine_needs(sc->nid)) {
+	if (machine_needs()) {
 		session_set(sc->memcg, 0);
 		return resident;
 	}
+	if (current_is_kswapd())
+		return 0;
 	left = margin(sc->memcg, true);
-	if (left < MARGIN_ENOUGH && !current_is_kswapd())
+	if (left < MARGIN_ENOUGH)
 		return resident;
-	if (left < MARGIN_FAR || current_is_kswapd())
+	if (left < MARGIN_FAR)
 		return min(resident, session_left(sc->memcg, false));
 	if (droppable_cgroup_counts_us() && begins) {
 		session_set(sc->memcg, PORTION);

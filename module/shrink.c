@@ -2,8 +2,9 @@
 /*
  * Memory pressure: the list of resident folios per cgroup and node, the
  * shrinker that drops from its old end, and the last look before the global
- * OOM killer.  All of it runs in reclaim: it tries, never waits, and allocates
- * nothing.
+ * OOM killer.  All of it runs in reclaim: it tries locks and never waits for
+ * one, and allocates nothing.  Only where an OOM killer may come next it lets
+ * others get on, for 24 ms at most (droppable_drop_settle()).
  */
 
 #include <linux/list_lru.h>

@@ -152,6 +152,48 @@ TEST_WITHIN(eaten_swap, 200, "line 9: anonymous memory beyond RAM with swap: dro
 	want_eq(vmstat("oom_kill"), kills);
 }
 
+/*
+ * Reclaim gets there before the OOM killer in all of the above, so that is
+ * called by hand, as the key for it does.  (From 5.17 on it kills all the same
+ * then, whatever was freed.)
+ */
+TEST(last_look, "line 9: the OOM killer, before it picks a victim, has some droppable pages dropped, line 15: not all")
+{
+	const size_t pages = 32 * MIB / PAGE;
+	size_t kills, dropped;
+	pid_t victim;
+	char *area;
+
+	need_device("a call before the OOM killer");
+	need_guest(false);
+	area = mem_map(pages * PAGE);
+	fill(area, pages, TAG, 1);
+	victim = spawn();
+	if (!victim) {
+		write_file("/proc/self/oom_score_adj", "1000");
+		for (;;)
+			pause();
+	}
+	want(wait_for(process_status(victim, "VmRSS"), 10));
+	pause_seconds(0.2);
+	kills = vmstat("oom_kill");
+	write_file("/proc/sysrq-trigger", "f");
+	want(wait_for(resident(area, pages * PAGE) < pages, 10));
+	/* Whoever is killed by it, it is by choice. */
+	pause_seconds(0.5);
+	dropped = pages - resident(area, pages * PAGE);
+	note("%zu of %zu pages dropped, %zu killed", dropped, pages,
+	     vmstat("oom_kill") - kills);
+	want_ge(dropped, 512);
+	want_le(dropped, 2048);
+	want_eq(tally(area, pages, TAG, 1).bad, 0);
+	want_le(vmstat("oom_kill") - kills, 1);
+	if (vmstat("oom_kill") > kills)
+		join_signal(victim, SIGKILL);
+	else
+		kill(victim, SIGKILL);
+}
+
 TEST(control, "line 9: control: an OOM kill is counted")
 {
 	size_t before = vmstat("oom_kill");

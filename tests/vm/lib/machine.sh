@@ -4,6 +4,7 @@
 #
 # WORK/console  the kernel's log      WORK/out.log, err.log  the command's output
 # WORK/said     what init told        WORK/hung              why it was stopped
+# WORK/run      the disk that the run comes on
 
 # A guest is up in some ten seconds on a free processor; a busy host takes
 # longer, but not forever.
@@ -56,26 +57,36 @@ icount_arguments() {
 	fi
 }
 
+# machine_arguments: set ARGUMENTS to what the machine is.
 # shellcheck disable=SC2054  # the commas are the emulator's
 machine_arguments() {
 	ARGUMENTS=(-accel 'tcg,thread=single' -m "$MEM"
 		-machine 'q35,usb=off' -nodefaults -no-user-config -display none
-		-no-reboot -kernel "$WORK/kernel" -initrd "$WORK/initramfs"
+		-no-reboot -kernel "$WORK/kernel" -initrd "$WORK/base"
 		-append "$(kernel_arguments | paste -sd' ')"
-		-chardev "file,id=console,path=$WORK/console" -serial chardev:console)
+		-serial chardev:console -serial chardev:out
+		-serial chardev:err -serial chardev:said)
 	numa_arguments
 	icount_arguments
-	if ((${#COMMAND[@]})); then
-		ARGUMENTS+=(-chardev "file,id=out,path=$WORK/out,logfile=$WORK/out.log")
-	else
-		ARGUMENTS+=(-chardev stdio,id=out,signal=off)
-	fi
-	ARGUMENTS+=(-serial chardev:out
-		-chardev "file,id=err,path=$WORK/err,logfile=$WORK/err.log" -serial chardev:err
-		-chardev "file,id=said,path=$WORK/said" -serial chardev:said)
 	[[ -z $SWAP ]] || ARGUMENTS+=(
 		-drive "file=$WORK/swap,if=none,id=swap,format=raw,cache=unsafe"
 		-device virtio-blk-pci,drive=swap)
+	ARGUMENTS+=(-device virtio-blk-pci,drive=run,serial=run)
+}
+
+# channel_arguments OUT DISK: set CHANNELS to where its lines end and what its
+# run comes from. OUT: null, stdio, or follow, for what is read as it comes.
+# shellcheck disable=SC2054  # the commas are the emulator's
+channel_arguments() {
+	CHANNELS=(-chardev "file,id=console,path=$WORK/console,append=on"
+		-chardev "file,id=said,path=$WORK/said"
+		-drive "file=$2,if=none,id=run,format=raw,readonly=on,cache=unsafe")
+	case $1 in
+	null) CHANNELS+=(-chardev null,id=out -chardev null,id=err); return ;;
+	stdio) CHANNELS+=(-chardev stdio,id=out,signal=off) ;;
+	follow) CHANNELS+=(-chardev "file,id=out,path=$WORK/out,logfile=$WORK/out.log") ;;
+	esac
+	CHANNELS+=(-chardev "file,id=err,path=$WORK/err,logfile=$WORK/err.log")
 }
 
 # newest FILE...: when the last of them was written to, in seconds.
@@ -111,21 +122,29 @@ end_machine() {
 	! grep -aqsF "$WORK/" "/proc/$1/cmdline" || kill -KILL "$1" 2>/dev/null || :
 }
 
-# boot: run the machine to its end.
+# boot: run the machine to its end, from where it was kept if it was.
 boot() {
+	local input=/dev/null out=follow
+	local -a from=()
 	rm -f "$WORK"/{console,said,hung,out,err,out.log,err.log}
 	: >"$WORK/said"
 	mkfifo "$WORK/out" "$WORK/err"
 	STREAMS=()
-	((!${#COMMAND[@]})) || { cat "$WORK/out" & STREAMS+=($!); }
+	if ((${#COMMAND[@]})); then
+		cat "$WORK/out" &
+		STREAMS+=($!)
+	else
+		input=/dev/stdin out=stdio
+	fi
 	cat "$WORK/err" >&2 &
 	STREAMS+=($!)
-	machine_arguments
-	if ((${#COMMAND[@]})); then
-		"${QEMU[@]}" "${ARGUMENTS[@]}" </dev/null 2>"$WORK/qemu.log" &
-	else
-		"${QEMU[@]}" "${ARGUMENTS[@]}" <&0 2>"$WORK/qemu.log" &
+	if [[ $SNAPSHOT ]]; then
+		cp "$SNAPSHOT.log" "$WORK/console"
+		from=(-incoming "exec:zstd -qdc '$SNAPSHOT'")
 	fi
+	channel_arguments "$out" "$WORK/run"
+	"${QEMU[@]}" "${ARGUMENTS[@]}" "${CHANNELS[@]}" "${from[@]}" \
+		<"$input" 2>"$WORK/qemu.log" &
 	MACHINE=$!
 	watch_machine "$MACHINE" </dev/null >/dev/null 2>&1 &
 	WATCH=$!

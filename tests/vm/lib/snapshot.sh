@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+# Machines kept as they were once they had booted, so that the next run on the
+# same machine goes on from there: half a second where a boot takes four of an
+# emulated processor's time. A machine is kept before it knows anything of a
+# run: the module, the programs, the command come on a disk that it waits for.
+#
+# snapshots/NAME-KEY      the machine, packed
+# snapshots/NAME-KEY.log  what its kernel had said by then
+#
+# KEY is a hash of the kernel and all that is in its first file system, the
+# emulator and how it is called.
+
+SNAPSHOT_DAYS=7
+
+snapshot_key() {
+	{
+		printf '%s\n' "${BASE##*/}" "$("${QEMU[@]}" --version)" \
+			"${ARGUMENTS[@]//$WORK/}"
+		cat "$VM_DIR/lib/snapshot.sh"
+	} | sha256sum | cut -c1-16
+}
+
+# wait_booted: until the machine waits for its run.
+wait_booted() {
+	local begin=$SECONDS
+	until machine_said booted; do
+		kill -0 "$MACHINE" 2>/dev/null || return
+		((SECONDS - begin < BOOT_SECONDS)) || return
+		sleep 0.1
+	done
+}
+
+# freeze: boot a machine, write it to WORK/frozen, end it.
+freeze() {
+	local monitor
+	rm -f "$WORK"/{console,said,frozen,monitor.in,monitor.out}
+	: >"$WORK/said"
+	truncate -s "$RUN_DISK_SIZE" "$WORK/blank"
+	mkfifo "$WORK"/monitor.{in,out}
+	channel_arguments null "$WORK/blank"
+	# Where it goes on, it is to run, not to stand as it stood when written.
+	"${QEMU[@]}" "${ARGUMENTS[@]}" "${CHANNELS[@]}" \
+		-chardev "pipe,id=monitor,path=$WORK/monitor" \
+		-mon chardev=monitor,mode=readline \
+		-global migration.store-global-state=off \
+		</dev/null >"$WORK/qemu.log" 2>&1 &
+	MACHINE=$!
+	# Both ends: one that ends early is nobody to wait for.
+	exec {monitor}<>"$WORK/monitor.in"
+	cat "$WORK/monitor.out" >"$WORK/monitor.log" &
+	wait_booted || end_machine "$MACHINE"
+	printf '%s\n' stop 'migrate_set_parameter max-bandwidth 100G' \
+		"migrate \"exec:zstd -q1 >'$WORK/frozen'\"" 'info migrate' quit >&"$monitor"
+	wait "$MACHINE" || :
+	exec {monitor}>&-
+	MACHINE=''
+	wait $! || :
+	grep -qi "status: *completed" "$WORK/monitor.log" && zstd -qt "$WORK/frozen"
+}
+
+# A boot that the kernel's log condemns is no boot to start from each time.
+fit_to_keep() {
+	local taint
+	taint=$(said booted)
+	! condemned "$WORK/console" >/dev/null &&
+		((!(${taint:-0} & TAINT_FAULTS)))
+}
+
+# ready_snapshot: set SNAPSHOT to the kept machine, making it if need be; to
+# nothing where it can't be had: then a run boots.
+# shellcheck disable=SC2034  # used by machine.sh
+ready_snapshot() {
+	local place
+	place=$CACHE_DIR/snapshots/$KERNEL-$(snapshot_key)
+	mkdir -p "${place%/*}"
+	SNAPSHOT=$WORK/snapshot
+	lock "snapshot-$KERNEL"
+	if [[ ! -f $place ]]; then
+		find "${place%/*}" -mindepth 1 -maxdepth 1 -mtime "+$SNAPSHOT_DAYS" -delete
+		if ! freeze || ! fit_to_keep; then
+			say "$KERNEL: no machine was kept after its boot: $(tail -n 1 "$WORK/qemu.log")"
+			SNAPSHOT=''
+			unlock
+			return
+		fi
+		mv "$WORK/console" "$place.log"
+		mv "$WORK/frozen" "$place"
+	fi
+	touch "$place" "$place.log"
+	ln "$place" "$SNAPSHOT"
+	ln "$place.log" "$SNAPSHOT.log"
+	unlock
+}

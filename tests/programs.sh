@@ -12,47 +12,57 @@ stock_kernels() {
 	tests/vm/run --list | awk '$1 !~ /-/ { print $1 }'
 }
 
-
 # Static: what they were built with and what the guest has need not agree.
+FLAGS=(-static -O2 -Wall -Wextra -Werror -Iinclude/uapi -pthread)
+
 build_programs() {
-	local cc=${CC:-gcc} program own objects
-	local flags=(-static -O2 -Wall -Wextra -Werror -Iinclude/uapi -pthread)
+	local object
 
 	mkdir -p build/tests
-	for program in tap memory; do
-		"$cc" "${flags[@]}" -c -o "build/tests/$program.o" \
-			"tests/$program.c"
+	for object in tap memory; do
+		"${CC:-gcc}" "${FLAGS[@]}" -c -o "build/tests/$object.o" \
+			"tests/$object.c"
 	done
-	for program in "${PROGRAMS[@]}"; do
-		if [[ $program == library ]]; then
-			make -s -C userspace guest
-			cp userspace/build/test-lib build/tests/library
-			continue
-		fi
-		# One that stands alone says in its head how.
-		own=$(sed -n 's,^// cc: ,,p' "tests/$program.c")
-		if [[ $own ]]; then
-			# shellcheck disable=SC2086  # words
-			"$cc" "${flags[@]}" $own -o "build/tests/$program" \
-				-idirafter "/usr/include/$("$cc" -print-multiarch)" \
-				"tests/$program.c"
-			continue
-		fi
-		# One with a main() of its own only starts the tests.
-		objects=(build/tests/tap.o build/tests/memory.o)
-		! grep -q '^int main(' "tests/$program.c" || objects=()
-		"$cc" "${flags[@]}" -o "build/tests/$program" \
-			"tests/$program.c" "${objects[@]}"
-	done
-	build_fuzz
+	# The first that can't be built ends it.
+	printf '%s\n' "${PROGRAMS[@]}" fuzz | xargs -P "$(nproc)" -I '{}' \
+		bash -c '. tests/programs.sh && build_program {} || exit 255'
 	build_example
-	build_dynamic "$cc"
+	build_dynamic "${CC:-gcc}"
+}
+
+build_program() {
+	local program=$1 own objects=()
+
+	case $program in
+	fuzz)
+		build_fuzz
+		return
+		;;
+	library)
+		make -s -C userspace guest
+		cp userspace/build/test-lib build/tests/library
+		return
+		;;
+	esac
+	# One that stands alone says in its head how.
+	own=$(sed -n 's,^// cc: ,,p' "tests/$program.c")
+	if [[ $own ]]; then
+		# shellcheck disable=SC2086  # words
+		"${CC:-gcc}" "${FLAGS[@]}" $own -o "build/tests/$program" \
+			-idirafter "/usr/include/$("${CC:-gcc}" -print-multiarch)" \
+			"tests/$program.c"
+		return
+	fi
+	# One with a main() of its own only starts the tests.
+	grep -q '^int main(' "tests/$program.c" ||
+		objects=(build/tests/tap.o build/tests/memory.o)
+	"${CC:-gcc}" "${FLAGS[@]}" -o "build/tests/$program" \
+		"tests/$program.c" "${objects[@]}"
 }
 
 build_fuzz() {
 	mkdir -p build/tests
-	"${CC:-gcc}" -static -O2 -Wall -Wextra -Werror -Iinclude/uapi -pthread \
-		-o build/tests/fuzz tests/fuzz/*.c tests/memory.c
+	"${CC:-gcc}" "${FLAGS[@]}" -o build/tests/fuzz tests/fuzz/*.c tests/memory.c
 }
 
 # As a user builds it: against the installed library, found by pkg-config.

@@ -13,6 +13,9 @@
 
 SNAPSHOT_DAYS=7
 
+# The one that a run goes on from; none, and it boots.
+SNAPSHOT=''
+
 snapshot_key() {
 	{
 		printf '%s\n' "${BASE##*/}" "$("${QEMU[@]}" --version)" \
@@ -67,20 +70,17 @@ fit_to_keep() {
 		((!(${taint:-0} & TAINT_FAULTS)))
 }
 
-# ready_snapshot: set SNAPSHOT to the kept machine, making it if need be; to
-# nothing where it can't be had: then a run boots.
-# shellcheck disable=SC2034  # used by machine.sh
+# ready_snapshot: set SNAPSHOT to the kept machine, making it if need be; leave
+# it empty where that can't be had. KEPT is its place.
 ready_snapshot() {
 	local place
-	place=$CACHE_DIR/snapshots/$KERNEL-$(snapshot_key)
+	place=$CACHE_DIR/snapshots/$KERNEL-$(snapshot_key) KEPT=$place
 	mkdir -p "${place%/*}"
-	SNAPSHOT=$WORK/snapshot
 	lock "snapshot-$KERNEL"
 	if [[ ! -f $place ]]; then
 		find "${place%/*}" -mindepth 1 -maxdepth 1 -mtime "+$SNAPSHOT_DAYS" -delete
 		if ! freeze || ! fit_to_keep; then
 			say "$KERNEL: no machine was kept after its boot: $(tail -n 1 "$WORK/qemu.log")"
-			SNAPSHOT=''
 			unlock
 			return
 		fi
@@ -88,7 +88,15 @@ ready_snapshot() {
 		mv "$WORK/frozen" "$place"
 	fi
 	touch "$place" "$place.log"
+	SNAPSHOT=$WORK/snapshot
 	ln "$place" "$SNAPSHOT"
 	ln "$place.log" "$SNAPSHOT.log"
 	unlock
+}
+
+# forget_snapshot: the next run is not to go on from there, nor is this one.
+# It came to nothing, whether the file is damaged or the machine in it.
+forget_snapshot() {
+	[[ -z $SNAPSHOT ]] || rm -f "$KEPT" "$KEPT.log"
+	SNAPSHOT=''
 }

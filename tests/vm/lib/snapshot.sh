@@ -37,28 +37,27 @@ wait_booted() {
 # freeze: boot a machine, write it to WORK/frozen, end it.
 freeze() {
 	local monitor
-	rm -f "$WORK"/{console,said,frozen,monitor.in,monitor.out}
+	rm -f "$WORK"/{console,said,frozen,monitor.in,monitor.out,monitor.log}
 	: >"$WORK/said"
 	truncate -s "$RUN_DISK_SIZE" "$WORK/blank"
 	mkfifo "$WORK"/monitor.{in,out}
 	channel_arguments null "$WORK/blank"
 	# Where it goes on, it is to run, not to stand as it stood when written.
 	"${QEMU[@]}" "${ARGUMENTS[@]}" "${CHANNELS[@]}" \
-		-chardev "pipe,id=monitor,path=$WORK/monitor" \
+		-chardev "pipe,id=monitor,path=$WORK/monitor,logfile=$WORK/monitor.log" \
 		-mon chardev=monitor,mode=readline \
 		-global migration.store-global-state=off \
 		</dev/null >"$WORK/qemu.log" 2>&1 &
 	MACHINE=$!
-	# Both ends: one that ends early is nobody to wait for.
+	# Opened for both, and what it answers fits a pipe: an emulator that ends
+	# early is not waited for.
 	exec {monitor}<>"$WORK/monitor.in"
-	cat "$WORK/monitor.out" >"$WORK/monitor.log" &
 	wait_booted || end_machine "$MACHINE"
 	printf '%s\n' stop 'migrate_set_parameter max-bandwidth 100G' \
 		"migrate \"exec:zstd -q1 >'$WORK/frozen'\"" 'info migrate' quit >&"$monitor"
 	wait "$MACHINE" || :
 	exec {monitor}>&-
 	MACHINE=''
-	wait $! || :
 	grep -qi "status: *completed" "$WORK/monitor.log" && zstd -qt "$WORK/frozen"
 }
 

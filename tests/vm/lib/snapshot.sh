@@ -61,12 +61,30 @@ freeze() {
 	grep -qi "status: *completed" "$WORK/monitor.log" && zstd -qt "$WORK/frozen"
 }
 
-# A boot that the kernel's log condemns is no boot to start from each time.
+# A boot that the kernel's log condemns is no boot to start from each time. Nor
+# is one with a wrong clock: a kernel that counts the processor's cycles until
+# the PIT is done, and gets no turn meanwhile, may take it for eight times slower
+# than it is. It says so, and believes it; without the PIT it would not say so.
 fit_to_keep() {
 	local taint
 	taint=$(said booted)
 	! condemned "$WORK/console" >/dev/null &&
+		! grep -qE 'tsc: (.*deviates|HPET/PMTIMER|No reference)' "$WORK/console" &&
 		((!(${taint:-0} & TAINT_FAULTS)))
+}
+
+# keep_machine PLACE: in three attempts.
+keep_machine() {
+	local attempt
+	find "${1%/*}" -mindepth 1 -maxdepth 1 -mtime "+$SNAPSHOT_DAYS" -delete
+	for attempt in 1 2 3; do
+		freeze || continue
+		fit_to_keep || continue
+		mv "$WORK/console" "$1.log"
+		mv "$WORK/frozen" "$1"
+		return
+	done
+	return 1
 }
 
 # ready_snapshot: set SNAPSHOT to the kept machine, making it if need be; leave
@@ -76,16 +94,11 @@ ready_snapshot() {
 	place=$CACHE_DIR/snapshots/$KERNEL-$(snapshot_key) KEPT=$place
 	mkdir -p "${place%/*}"
 	lock "snapshot-$KERNEL"
-	if [[ ! -f $place ]]; then
-		find "${place%/*}" -mindepth 1 -maxdepth 1 -mtime "+$SNAPSHOT_DAYS" -delete
-		if ! freeze || ! fit_to_keep; then
-			say "$KERNEL: no machine was kept after its boot: $(tail -n 1 "$WORK/qemu.log")"
-			unlock
-			return
-		fi
-		mv "$WORK/console" "$place.log"
-		mv "$WORK/frozen" "$place"
-	fi
+	[[ -f $place ]] || keep_machine "$place" || {
+		say "$KERNEL: no machine could be kept after its boot: $(tail -n 1 "$WORK/qemu.log")"
+		unlock
+		return
+	}
 	touch "$place" "$place.log"
 	SNAPSHOT=$WORK/snapshot
 	ln "$place" "$SNAPSHOT"

@@ -219,6 +219,36 @@ static void note_loss(struct droppable_cache *c, const uint64_t hash[2],
 	guard_unlock(&c->guarded, i);
 }
 
+static void note_hit(struct droppable_cache *c, const uint64_t hash[2])
+{
+	guard_lock(&c->guarded, shard_of(hash));
+	c->shard[shard_of(hash)].st.hits++;
+	guard_unlock(&c->guarded, shard_of(hash));
+}
+
+/* Nobody is going to build it. */
+static int note_miss(struct droppable_cache *c, const uint64_t hash[2])
+{
+	guard_lock(&c->guarded, shard_of(hash));
+	c->shard[shard_of(hash)].st.misses++;
+	guard_unlock(&c->guarded, shard_of(hash));
+	return -ENODATA;
+}
+
+/* 0, -ENODATA if it was there once, -ENOENT if it never was. */
+static int look_up_ref(struct droppable_cache *c, const uint64_t hash[2],
+		       struct droppable_ref *ref)
+{
+	struct entry *e;
+
+	guard_lock(&c->guarded, shard_of(hash));
+	e = lookup(&c->shard[shard_of(hash)], hash);
+	if (e)
+		*ref = e->ref;
+	guard_unlock(&c->guarded, shard_of(hash));
+	return !e ? -ENOENT : !ref->gen ? -ENODATA : 0;
+}
+
 /* 0, -ENOBUFS, -ENODATA if it was there once, -ENOENT if it never was. */
 static int fetch(struct droppable_cache *c, const uint64_t hash[2], void *buf,
 		 size_t size, size_t *len)
@@ -399,13 +429,42 @@ int droppable_cache_get(struct droppable_cache *c, const void *key,
 		return -EINVAL;
 	hash_key(c, key, key_len, hash);
 	err = fetch(c, hash, buf, size, len);
-	if (err == -ENOENT) {
-		guard_lock(&c->guarded, shard_of(hash));
-		c->shard[shard_of(hash)].st.misses++;
-		guard_unlock(&c->guarded, shard_of(hash));
-		err = -ENODATA;
+	return err == -ENOENT ? note_miss(c, hash) : err;
+}
+
+int droppable_cache_pin(struct droppable_cache *c, const void *key,
+			size_t key_len, struct iovec *parts, size_t *nr,
+			struct droppable_pool_pin *pin)
+{
+	struct droppable_ref ref;
+	uint64_t hash[2];
+	int err;
+
+	if (!c || (!key && key_len) || !nr || (!parts && *nr) || !pin)
+		return -EINVAL;
+	hash_key(c, key, key_len, hash);
+	err = look_up_ref(c, hash, &ref);
+	if (err == -ENOENT)
+		return note_miss(c, hash);
+	if (err)
+		return err;
+	if (ref.gen == NO_BYTES) {
+		*nr = 0;
+		memset(pin, 0, sizeof(*pin));
+	} else {
+		err = droppable_pool_pin(c->pool, &ref, parts, nr, pin);
 	}
+	if (!err)
+		note_hit(c, hash);
+	else if (err == -ENODATA)
+		note_loss(c, hash, &ref);
 	return err;
+}
+
+int droppable_cache_unpin(struct droppable_cache *c,
+			  struct droppable_pool_pin *pin)
+{
+	return c ? droppable_pool_unpin(c->pool, pin) : -EINVAL;
 }
 
 int droppable_cache_put(struct droppable_cache *c, const void *key,

@@ -546,7 +546,8 @@ void droppable_pool_close(struct droppable_pool *pool);
  *	-EINVAL		a pointer is NULL; len is 0
  *	-EFBIG		longer than possible
  *	-ENOMEM		no address space, or no ordinary memory for the index
- *	-EAGAIN		other threads are writing to all that is left
+ *	-EAGAIN		other threads are writing to all that is left, or it is
+ *			pinned
  *	or as droppable_map()
  *
  * Thread-safe: writers are serialized by the library, but for the copying.
@@ -581,6 +582,70 @@ int droppable_pool_read(struct droppable_pool *pool,
 			const struct droppable_ref *ref, size_t off, void *buf,
 			size_t len) DROPPABLE_MUST_CHECK;
 
+struct iovec; /* <sys/uio.h> */
+
+/**
+ * struct droppable_pool_pin - a pinned object
+ *
+ * The fields are the library's.  All zero pins nothing.  Since: 0.2
+ */
+struct droppable_pool_pin {
+	uint64_t id;
+	struct droppable_ref ref;
+};
+
+/**
+ * droppable_pool_pin() - keep an object where it is, and tell where
+ * @pool:	the pool
+ * @ref:	names it
+ * @parts:	out: where it is, in order; NULL only if *nr is 0
+ * @nr:		in: room in parts; out: parts used.  With -ENOBUFS: parts that it
+ *		would take, and nothing is pinned
+ * @pin:	out: for droppable_pool_unpin()
+ *
+ * For code that must have a pointer and can't copy, such as writev(2).  With 0
+ * the bytes are those that were put, and stay so until droppable_pool_unpin();
+ * they are there to be read only.  An object of up to a page less 8 is one part,
+ * a larger one has a part in each of its pages, which don't join.
+ *
+ * What else is on the pages stays too, and whole pages count against
+ * RLIMIT_MEMLOCK.  droppable_pool_drop() says -EBUSY for them, the pool passes
+ * them over, droppable_pool_forget() takes effect when they are unpinned.  It
+ * ends too by droppable_pool_close(), exec and exit; a child has no part in it.
+ *
+ * Returns 0, or
+ *	-ENODATA	as droppable_pool_read()
+ *	-EINVAL		a pointer is NULL; the reference is of no pool like this
+ *	-ENOBUFS	*nr is too small
+ *	-EPERM		more than RLIMIT_MEMLOCK allows
+ *	-ENOTSUP	DROPPABLE_G_PIN is not given: droppable_pool_read() does
+ *			without
+ *	or as droppable_pin()
+ *
+ * Thread-safe.  Since: 0.2
+ */
+int droppable_pool_pin(struct droppable_pool *pool,
+		       const struct droppable_ref *ref, struct iovec *parts,
+		       size_t *nr, struct droppable_pool_pin *pin)
+	DROPPABLE_MUST_CHECK;
+
+/**
+ * droppable_pool_unpin() - end a pin
+ * @pool:	the pool
+ * @pin:	from droppable_pool_pin(); all zero afterwards, and if it is already
+ *		nothing happens
+ *
+ * Returns 0, or
+ *	-EINVAL		a pointer is NULL; the pin is of no pool like this
+ *	-ENOENT		it had ended: this is a child, or a descriptor of the
+ *			handle's open file was closed
+ *	or as droppable_unpin()
+ *
+ * Thread-safe.  Since: 0.2
+ */
+int droppable_pool_unpin(struct droppable_pool *pool,
+			 struct droppable_pool_pin *pin);
+
 /**
  * droppable_pool_forget() - the object isn't wanted any more
  * @pool:	the pool
@@ -609,7 +674,8 @@ int droppable_pool_forget(struct droppable_pool *pool,
  * Returns 0, or
  *	-ENODATA	the reference names nothing
  *	-EINVAL		pool is NULL; the reference is of no pool like this
- *	-EBUSY		the kernel holds some of the pages; the others went
+ *	-EBUSY		some of the pages are held, by the kernel or by a pin; the
+ *			others went
  *	-ENOTSUP	DROPPABLE_G_DROP_NOW is not given
  *	or as droppable_drop()
  *
@@ -751,6 +817,41 @@ int droppable_cache_get_or_build(struct droppable_cache *cache,
 int droppable_cache_get(struct droppable_cache *cache, const void *key,
 			size_t key_len, void *buf, size_t size, size_t *len)
 	DROPPABLE_MUST_CHECK;
+
+/**
+ * droppable_cache_pin() - keep a value where it is, and tell where
+ * @cache:	the cache
+ * @key:	any bytes; NULL only if key_len is 0
+ * @key_len:	bytes
+ * @parts, @nr, @pin:	as for droppable_pool_pin(); a value without bytes has
+ *			no parts
+ *
+ * For values that are handed on as they are, to writev(2) say.  It takes a system
+ * call, which a copy doesn't.  The value stays readable for whoever pinned it
+ * when another takes its place, or droppable_cache_forget() takes it out.
+ *
+ * Returns 0, or
+ *	-ENODATA	it isn't there, or not any more
+ *	-EINVAL		a pointer is NULL
+ *	or as droppable_pool_pin()
+ *
+ * Thread-safe.  Since: 0.2
+ */
+int droppable_cache_pin(struct droppable_cache *cache, const void *key,
+			size_t key_len, struct iovec *parts, size_t *nr,
+			struct droppable_pool_pin *pin) DROPPABLE_MUST_CHECK;
+
+/**
+ * droppable_cache_unpin() - end a pin
+ * @cache:	the cache
+ * @pin:	from droppable_cache_pin()
+ *
+ * Returns as droppable_pool_unpin().
+ *
+ * Thread-safe.  Since: 0.2
+ */
+int droppable_cache_unpin(struct droppable_cache *cache,
+			  struct droppable_pool_pin *pin);
 
 /**
  * droppable_cache_put() - put a value into the cache

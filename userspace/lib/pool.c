@@ -18,6 +18,9 @@
  * with a writer on it is busy: it is neither freed nor filled anew.  So no two
  * writers ever store to the same bytes.
  *
+ * A pinned page is busy as well: the kernel keeps it from being dropped, that
+ * keeps it from being filled with something else.
+ *
  * An error in the bookkeeping can lose an object, but not invent one: whatever
  * is read is vouched for by the page itself.
  */
@@ -29,6 +32,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -42,7 +46,7 @@ struct info {
 	uint64_t gen; /* 0: free */
 	uint32_t used; /* bytes, the head included */
 	uint32_t live; /* objects that nobody has forgotten */
-	uint32_t busy; /* writers at work */
+	uint32_t busy; /* writers at work, and pins */
 	uint32_t dead; /* to be freed when not busy any more */
 };
 
@@ -297,7 +301,7 @@ static size_t find_free(struct droppable_pool *p, size_t n)
  */
 static size_t recycle(struct droppable_pool *p, size_t n)
 {
-	size_t total = p->nr_chunks * p->chunk_pages, row = 0, left, freed;
+	size_t total = p->nr_chunks * p->chunk_pages, row = 0, left;
 	struct info *info;
 
 	for (left = 3 * total; left--; p->hand = (p->hand + 1) % total) {
@@ -305,16 +309,11 @@ static size_t recycle(struct droppable_pool *p, size_t n)
 			row = 0;
 		info = info_of(p, p->hand);
 		if (info->gen) {
-			if (test_and_clear_read(p, p->hand)) {
+			if (test_and_clear_read(p, p->hand) || info->busy) {
 				row = 0;
 				continue;
 			}
-			freed = free_run(p, p->hand);
-			p->recycled += freed;
-			if (!freed || info->gen) { /* busy */
-				row = 0;
-				continue;
-			}
+			p->recycled += free_run(p, p->hand);
 		}
 		if (++row == n)
 			return p->hand + 1 - n;
@@ -368,21 +367,26 @@ static size_t take_pages(struct droppable_pool *p, size_t n, uint32_t used,
 	return page;
 }
 
-/* A writer is through with @n pages. */
-static void commit(struct droppable_pool *p, size_t page, size_t n)
+/* Whoever had @n pages is through; true if they are to be freed now. */
+static int let_go(struct droppable_pool *p, size_t page, size_t n)
 {
 	struct info *info;
 	int dead = 0;
 	size_t i;
 
-	lock(p);
 	for (i = 0; i < n; i++) {
 		info = info_of(p, page + i);
 		info->busy--;
 		dead |= info->dead;
 	}
-	info = info_of(p, page);
-	if (dead)
+	return dead;
+}
+
+/* A writer is through with @n pages. */
+static void commit(struct droppable_pool *p, size_t page, size_t n)
+{
+	lock(p);
+	if (let_go(p, page, n))
 		free_run(p, page);
 	else
 		open_page(p, page);
@@ -561,6 +565,115 @@ int droppable_pool_read(struct droppable_pool *p,
 		return 0;
 	memset(buf, 0, len); /* nobody gets to see a part of it */
 	return lose(p, page, ref->gen);
+}
+
+/* --- pins --- */
+
+/* Keeps the object's pages for what is on them; -ENODATA if that is gone. */
+static int hold(struct droppable_pool *p, size_t page, size_t n, uint64_t gen)
+{
+	int err = 0;
+	size_t i;
+
+	lock(p);
+	for (i = 0; i < n && !err; i++)
+		if (info_of(p, page + i)->gen != gen)
+			err = -ENODATA;
+	for (i = 0; i < n && !err; i++)
+		info_of(p, page + i)->busy++;
+	unlock(p);
+	return err;
+}
+
+/*
+ * They aren't ours any more if this is a child: its pool was emptied.  In a
+ * pool that wasn't, held pages keep their generation.
+ */
+static void release(struct droppable_pool *p, size_t page, size_t n,
+		    uint64_t gen)
+{
+	lock(p);
+	if (info_of(p, page)->gen == gen && let_go(p, page, n))
+		free_run(p, page);
+	unlock(p);
+}
+
+/* True if all pages hold the object; they are pinned, so that is for good. */
+static int find_parts(const struct droppable_pool *p,
+		      const struct droppable_ref *ref, size_t page, size_t n,
+		      struct iovec *part)
+{
+	size_t at = (size_t)ref->at & (p->page - 1), left = (size_t)ref->len;
+	char *mem = mem_of(p, page);
+	size_t i;
+
+	for (i = 0; i < n; i++, mem += p->page, at = PAGE_HEAD) {
+		if (!page_has(mem, ref->gen))
+			return 0;
+		mark_read(p, page + i);
+		part[i].iov_base = mem + at;
+		part[i].iov_len = p->page - at < left ? p->page - at : left;
+		left -= part[i].iov_len;
+	}
+	return 1;
+}
+
+int droppable_pool_pin(struct droppable_pool *p,
+		       const struct droppable_ref *ref, struct iovec *parts,
+		       size_t *nr, struct droppable_pool_pin *pin)
+{
+	size_t page, n;
+	uint64_t id;
+	int err;
+
+	if (!p || !ref || !nr || (!parts && *nr) || !pin)
+		return -EINVAL;
+	if (!ref->gen)
+		return -ENODATA;
+	n = pages_of(p, ref, &page);
+	if (!n)
+		return -EINVAL;
+	if (n > *nr) {
+		*nr = n;
+		return -ENOBUFS;
+	}
+	/* First, so that nobody fills the pages anew on the way. */
+	err = hold(p, page, n, ref->gen);
+	if (err)
+		return lose(p, page, ref->gen);
+	err = droppable_pin(p->ctx, mem_of(p, page), n * p->page,
+			    DROPPABLE_PIN_INTACT, &id, NULL, NULL);
+	if (!err && !find_parts(p, ref, page, n, parts)) {
+		droppable_unpin(p->ctx, id);
+		err = -ENODATA;
+	}
+	if (err) {
+		release(p, page, n, ref->gen);
+		return err == -ENODATA ? lose(p, page, ref->gen) : err;
+	}
+	*nr = n;
+	*pin = (struct droppable_pool_pin){ .id = id, .ref = *ref };
+	return 0;
+}
+
+int droppable_pool_unpin(struct droppable_pool *p,
+			 struct droppable_pool_pin *pin)
+{
+	size_t page, n;
+	int err;
+
+	if (!p || !pin)
+		return -EINVAL;
+	if (!pin->id)
+		return 0;
+	n = pages_of(p, &pin->ref, &page);
+	if (!n)
+		return -EINVAL;
+	/* Held until it isn't pinned any more; and then, whatever it says. */
+	err = droppable_unpin(p->ctx, pin->id);
+	release(p, page, n, pin->ref.gen);
+	memset(pin, 0, sizeof(*pin));
+	return err;
 }
 
 /* --- the rest --- */

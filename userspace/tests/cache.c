@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -475,6 +476,61 @@ static void play(struct droppable *ctx, const char *name, size_t capacity)
 	droppable_cache_close(drop.c);
 }
 
+/* A value where it is, whatever becomes of the cache meanwhile. */
+static void test_pin(struct droppable *ctx)
+{
+	struct droppable_cache_stats st;
+	struct droppable_pool_pin pin = { 0 };
+	struct droppable_cache *c;
+	struct iovec part[4];
+	char data[6000];
+	size_t nr = 4;
+
+	memset(data, 'v', sizeof(data));
+	is(droppable_cache_open(ctx, 0, 0, &c), 0, "cache_pin: open");
+	is(droppable_cache_pin(NULL, "a", 1, part, &nr, &pin), -EINVAL,
+	   "cache_pin: no cache");
+	is(droppable_cache_pin(c, NULL, 1, part, &nr, &pin), -EINVAL,
+	   "cache_pin: no key");
+	is(droppable_cache_pin(c, "a", 1, NULL, &nr, &pin), -EINVAL,
+	   "cache_pin: no parts");
+	is(droppable_cache_unpin(NULL, &pin), -EINVAL, "cache_unpin: no cache");
+	is(droppable_cache_pin(c, "a", 1, part, &nr, &pin), -ENODATA,
+	   "cache_pin: what isn't there");
+	is(droppable_cache_put(c, "b", 1, NULL, 0), 0, "cache_pin: put nothing");
+	is(droppable_cache_pin(c, "b", 1, part, &nr, &pin), 0,
+	   "cache_pin: a value without bytes");
+	ok(!nr && !pin.id, "cache_pin: has no parts", (int)nr);
+	is(droppable_cache_unpin(c, &pin), 0, "cache_unpin: and no pin");
+	is(droppable_cache_put(c, "a", 1, data, sizeof(data)), 0,
+	   "cache_pin: put");
+	is(droppable_cache_pin(c, "a", 1, NULL, &nr, &pin), -ENOBUFS,
+	   "cache_pin: no room");
+	is((int)nr, 2, "cache_pin: says how much it takes");
+	if (!(droppable_guarantees(ctx) & DROPPABLE_G_PIN)) {
+		is(droppable_cache_pin(c, "a", 1, part, &nr, &pin), -ENOTSUP,
+		   "cache_pin: not supported");
+		droppable_cache_close(c);
+		return;
+	}
+	is(droppable_cache_pin(c, "a", 1, part, &nr, &pin), 0, "cache_pin");
+	is(droppable_cache_drop(c), -EBUSY, "cache_pin: drop leaves it");
+	is(droppable_cache_put(c, "a", 1, "new", 3), 0, "cache_pin: another");
+	ok(part[0].iov_len + part[1].iov_len == sizeof(data) &&
+	   !memcmp(part[0].iov_base, data, part[0].iov_len) &&
+	   !memcmp(part[1].iov_base, data, part[1].iov_len),
+	   "cache_pin: it is the old value still", (int)nr);
+	is(droppable_cache_unpin(c, &pin), 0, "cache_unpin");
+	is(droppable_cache_drop(c), 0, "cache_unpin: can be dropped");
+	nr = 4;
+	is(droppable_cache_pin(c, "a", 1, part, &nr, &pin), -ENODATA,
+	   "cache_pin: what was dropped");
+	droppable_cache_stats(c, &st, sizeof(st));
+	ok(st.hits == 2 && st.misses == 1 && st.dropped == 1,
+	   "cache_pin: is counted", (int)st.hits);
+	droppable_cache_close(c);
+}
+
 static void test_stress(struct droppable *ctx)
 {
 	play(ctx, "room enough", 0);
@@ -490,6 +546,7 @@ void test_cache(struct droppable *ctx)
 	test_index(ctx);
 	test_child(ctx);
 	test_together(ctx);
+	test_pin(ctx);
 	if (LOOKS)
 		test_stress(ctx);
 }

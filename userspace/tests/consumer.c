@@ -7,6 +7,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/uio.h>
 
 static int build(const void *key, size_t key_len, void *buf, size_t size,
 		 size_t *len, void *arg)
@@ -53,7 +54,10 @@ static int use_pool(struct droppable *ctx)
 {
 	struct droppable_pool_stats st;
 	struct droppable_pool *pool = NULL;
+	struct droppable_pool_pin pin;
 	struct droppable_ref ref;
+	struct iovec part;
+	size_t nr = 1;
 	char buf[6];
 
 	if (droppable_pool_open(ctx, 1 << 20, 0, &pool) ||
@@ -61,6 +65,10 @@ static int use_pool(struct droppable *ctx)
 		return 11;
 	if (!droppable_pool_read(pool, &ref, 0, buf, 6) && strcmp(buf, "hello"))
 		return 12;
+	if (!droppable_pool_pin(pool, &ref, &part, &nr, &pin) &&
+	    (strcmp((char *)part.iov_base, "hello") ||
+	     droppable_pool_unpin(pool, &pin)))
+		return 14;
 	(void)droppable_pool_forget(pool, &ref);
 	if (droppable_pool_drop(pool, NULL) ||
 	    droppable_pool_stats(pool, &st, sizeof(st)) || st.puts != 1)
@@ -73,8 +81,10 @@ static int use_cache(struct droppable *ctx)
 {
 	struct droppable_cache_stats st;
 	struct droppable_cache *cache = NULL;
+	struct droppable_pool_pin pin;
+	struct iovec part;
 	char buf[8];
-	size_t n = 0;
+	size_t n = 0, nr = 1;
 
 	if (droppable_cache_open(ctx, 1 << 20, 0, &cache) ||
 	    droppable_cache_get_or_build(cache, "key", 4, build, NULL, buf, 8,
@@ -85,6 +95,10 @@ static int use_cache(struct droppable *ctx)
 	if (!droppable_cache_get(cache, "key", 4, buf, 8, &n) &&
 	    strcmp(buf, "value"))
 		return 23;
+	if (!droppable_cache_pin(cache, "key", 4, &part, &nr, &pin) &&
+	    (strcmp((char *)part.iov_base, "value") ||
+	     droppable_cache_unpin(cache, &pin)))
+		return 25;
 	(void)droppable_cache_forget(cache, "key", 4);
 	if (droppable_cache_drop(cache) ||
 	    droppable_cache_stats(cache, &st, sizeof(st)) || !st.misses)

@@ -6,9 +6,11 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -315,6 +317,190 @@ static void test_fork(struct droppable *ctx)
 	droppable_pool_close(p);
 }
 
+/* Faults among the parts of a pinned object; -1 if they are too few. */
+static int wrong_parts(const struct iovec *part, size_t nr, size_t n,
+		       size_t len)
+{
+	size_t i, off = 0, bad = 0;
+
+	for (i = 0; i < nr; off += part[i++].iov_len)
+		bad += wrong(part[i].iov_base, n, 0, off, part[i].iov_len);
+	return off == len ? (int)bad : -1;
+}
+
+static void test_pin_arguments(struct droppable *ctx)
+{
+	struct droppable_pool_pin pin = { 0 };
+	struct droppable_ref ref, none = { 0 }, far;
+	struct droppable_pool *p;
+	struct iovec part[2];
+	char data[5000] = "x";
+	size_t nr = 2;
+
+	is(droppable_pool_open(ctx, 16 * page, 0, &p), 0, "pool_pin: open");
+	is(droppable_pool_put(p, data, sizeof(data), &ref), 0, "pool_pin: put");
+	is(droppable_pool_pin(NULL, &ref, part, &nr, &pin), -EINVAL,
+	   "pool_pin: no pool");
+	is(droppable_pool_pin(p, NULL, part, &nr, &pin), -EINVAL,
+	   "pool_pin: no object");
+	is(droppable_pool_pin(p, &ref, NULL, &nr, &pin), -EINVAL,
+	   "pool_pin: no parts");
+	is(droppable_pool_pin(p, &ref, part, NULL, &pin), -EINVAL,
+	   "pool_pin: no number");
+	is(droppable_pool_pin(p, &ref, part, &nr, NULL), -EINVAL,
+	   "pool_pin: no place");
+	is(droppable_pool_pin(p, &none, part, &nr, &pin), -ENODATA,
+	   "pool_pin: a reference to nothing");
+	far = ref;
+	far.at += 1000 * page;
+	is(droppable_pool_pin(p, &far, part, &nr, &pin), -EINVAL,
+	   "pool_pin: a page that isn't there");
+	far = ref;
+	far.gen++;
+	is(droppable_pool_pin(p, &far, part, &nr, &pin), -ENODATA,
+	   "pool_pin: another generation");
+	is((int)nr, 2, "pool_pin: failure stores nothing");
+	nr = 0;
+	is(droppable_pool_pin(p, &ref, NULL, &nr, &pin), -ENOBUFS,
+	   "pool_pin: no room");
+	is((int)nr, 2, "pool_pin: says how much it takes");
+	is(droppable_pool_unpin(NULL, &pin), -EINVAL, "pool_unpin: no pool");
+	is(droppable_pool_unpin(p, NULL), -EINVAL, "pool_unpin: no pin");
+	is(droppable_pool_unpin(p, &pin), 0, "pool_unpin: of nothing");
+	if (!(droppable_guarantees(ctx) & DROPPABLE_G_PIN)) {
+		is(droppable_pool_pin(p, &ref, part, &nr, &pin), -ENOTSUP,
+		   "pool_pin: not supported");
+		is(droppable_pool_forget(p, &ref), 0, "pool_pin: holds nothing");
+	}
+	droppable_pool_close(p);
+}
+
+/* A small object and one of several pages: pinned they stay, then they go. */
+static void test_pin_drop(struct droppable *ctx, size_t len)
+{
+	unsigned char *data = malloc(len), *back = malloc(len);
+	struct droppable_pool_pin pin, again;
+	struct droppable_pool *p;
+	struct iovec part[16];
+	struct droppable_ref ref;
+	size_t nr = 16, i;
+	char other[2000] = "y";
+	int err = 0;
+
+	if (!data || !back)
+		abort();
+	printf("# %zu bytes\n", len);
+	fill(data, 1, 0, 0, len);
+	is(droppable_pool_open(ctx, 64 * page, 0, &p), 0, "pinned: open");
+	is(droppable_pool_put(p, data, len, &ref), 0, "pinned: put");
+	is(droppable_pool_pin(p, &ref, part, &nr, &pin), 0, "pinned: pin");
+	is((int)nr, (int)((len + page - 9) / (page - 8)), "pinned: parts");
+	is(wrong_parts(part, nr, 1, len), 0, "pinned: they are the object");
+	is(droppable_pool_pin(p, &ref, part, &nr, &again), 0, "pinned: twice");
+	is(droppable_pool_unpin(p, &again), 0, "pinned: once less");
+	is(droppable_pool_drop(p, &ref), -EBUSY, "pinned: drop leaves it");
+	is(droppable_pool_drop(p, NULL), -EBUSY, "pinned: drop of all, too");
+	is(droppable_pool_forget(p, &ref), 0, "pinned: forget");
+	/* The pool recycles all that it has, but for this. */
+	for (i = 0; i < 500 && !err; i++)
+		err = droppable_pool_put(p, other, sizeof(other), &ref);
+	is(err, 0, "pinned: 500 others pass");
+	is(wrong_parts(part, nr, 1, len), 0, "pinned: still the object");
+	ref = pin.ref;
+	is(droppable_pool_read(p, &ref, 0, back, len), 0, "pinned: is read");
+	is(droppable_pool_unpin(p, &pin), 0, "unpinned");
+	is(droppable_pool_unpin(p, &pin), 0, "unpinned: only once");
+	is(droppable_pool_pin(p, &ref, part, &nr, &pin), -ENODATA,
+	   "unpinned: it was forgotten");
+	is(droppable_pool_drop(p, NULL), 0, "unpinned: all can be dropped");
+	droppable_pool_close(p);
+	free(data);
+	free(back);
+}
+
+/* What isn't forgotten outlives its pin; what is dropped can't be pinned. */
+static void test_pin_end(struct droppable *ctx)
+{
+	struct droppable_pool_pin pin, none;
+	struct droppable_pool *p;
+	unsigned char data[3000];
+	struct droppable_ref ref, other;
+	struct iovec part[1];
+	size_t nr = 1, i;
+	pid_t pid;
+	int st = 0, err = 0;
+
+	fill(data, 3, 0, 0, sizeof(data));
+	is(droppable_pool_open(ctx, 8 * page, 0, &p), 0, "pin's end: open");
+	is(droppable_pool_put(p, data, sizeof(data), &ref), 0, "pin's end: put");
+	is(droppable_pool_pin(p, &ref, part, &nr, &pin), 0, "pin's end: pin");
+	fflush(stdout);
+	pid = fork();
+	if (!pid)
+		_exit(droppable_pool_pin(p, &ref, part, &nr, &none) != -ENODATA ||
+		      droppable_pool_put(p, data, 8, &other) ||
+		      droppable_pool_unpin(p, &pin) != -ENOENT ||
+		      droppable_pool_forget(p, &other) ||
+		      droppable_pool_pin(p, &other, part, &nr, &none) !=
+			      -ENODATA);
+	waitpid(pid, &st, 0);
+	is(st, 0, "pin's end: a child has no part in it");
+	is(droppable_pool_drop(p, &ref), -EBUSY, "pin's end: the parent's holds");
+	for (i = 0; i < 100 && !err; i++)
+		err = droppable_pool_put(p, data, sizeof(data), &other);
+	is(err, 0, "pin's end: others are recycled");
+	is(droppable_pool_unpin(p, &pin), 0, "pin's end: unpin");
+	is(droppable_pool_read(p, &ref, 0, data, sizeof(data)), 0,
+	   "pin's end: it is still there");
+	is((int)wrong(data, 3, 0, 0, sizeof(data)), 0, "pin's end: unchanged");
+	is(droppable_pool_drop(p, &ref), 0, "pin's end: drop");
+	is(droppable_pool_pin(p, &ref, part, &nr, &pin), -ENODATA,
+	   "pin's end: what is gone can't be pinned");
+	/* A put that met the drop stores behind it: all pages are there. */
+	is(droppable_pool_put(p, data, sizeof(data), &ref) ||
+	   droppable_pool_pin(p, &ref, part, &nr, &pin) ||
+	   droppable_pool_unpin(p, &pin) || droppable_pool_drop(p, &ref), 0,
+	   "pin's end: another, pinned and dropped");
+	*(char *)part[0].iov_base = 1;
+	is(droppable_pool_pin(p, &ref, part, &nr, &pin), -ENODATA,
+	   "pin's end: nor what is gone from a page that is there");
+	droppable_pool_close(p);
+}
+
+static void test_all_pinned(struct droppable *ctx)
+{
+	struct droppable_pool_pin pin[4];
+	struct droppable_pool *p;
+	struct droppable_ref ref;
+	struct iovec part[1];
+	char data[4000] = "z";
+	size_t nr = 1, i, done = 0;
+
+	is(droppable_pool_open(ctx, 4 * page, 0, &p), 0, "all pinned: open");
+	for (i = 0; i < 4; i++)
+		done += !droppable_pool_put(p, data, sizeof(data), &ref) &&
+			!droppable_pool_pin(p, &ref, part, &nr, &pin[i]);
+	is((int)done, 4, "all pinned: four of four pages");
+	is(droppable_pool_put(p, data, sizeof(data), &ref), -EAGAIN,
+	   "all pinned: no room");
+	is(droppable_pool_unpin(p, &pin[2]), 0, "all pinned: but for one");
+	is(droppable_pool_put(p, data, sizeof(data), &ref), 0,
+	   "all pinned: that has room");
+	/* The others end with the pool. */
+	droppable_pool_close(p);
+}
+
+static void test_pins(struct droppable *ctx)
+{
+	test_pin_arguments(ctx);
+	if (!(droppable_guarantees(ctx) & DROPPABLE_G_PIN))
+		return;
+	test_pin_drop(ctx, 700);
+	test_pin_drop(ctx, 5 * page + 3);
+	test_pin_end(ctx);
+	test_all_pinned(ctx);
+}
+
 /* --- with all that can go wrong at once --- */
 
 struct cell {
@@ -328,7 +514,8 @@ struct play {
 	struct droppable_pool *pool;
 	struct cell cell[CELLS];
 	size_t reads;
-	size_t good, gone, wrong, errors, drops; /* atomic */
+	int pins; /* there are pins, and every eighth reader takes one */
+	size_t good, gone, wrong, errors, drops, pinned; /* atomic */
 	int over; /* atomic */
 };
 
@@ -362,6 +549,27 @@ static int enough(struct play *t)
 	       __atomic_load_n(&t->drops, __ATOMIC_RELAXED) > t->reads / 60;
 }
 
+/* All of the object, where it is. */
+static int look(struct play *t, const struct droppable_ref *ref, size_t n,
+		unsigned int version, size_t *bad)
+{
+	struct droppable_pool_pin pin;
+	struct iovec part[8];
+	size_t nr = 8, i, off = 0;
+	int err = droppable_pool_pin(t->pool, ref, part, &nr, &pin);
+
+	*bad = 0;
+	if (err)
+		return err;
+	sched_yield();
+	for (i = 0; i < nr; off += part[i++].iov_len)
+		*bad += wrong(part[i].iov_base, n, version, off,
+			      part[i].iov_len);
+	*bad += off != ref->len;
+	COUNT(t->pinned, 1);
+	return droppable_pool_unpin(t->pool, &pin);
+}
+
 static void *reader(void *arg)
 {
 	struct play *t = arg;
@@ -369,7 +577,7 @@ static void *reader(void *arg)
 	uint32_t seed = (uint32_t)(uintptr_t)&buf >> 4;
 	struct droppable_ref ref;
 	unsigned int version;
-	size_t i, n, off, len;
+	size_t i, n, off, len, bad;
 	int err;
 
 	if (!buf)
@@ -382,8 +590,13 @@ static void *reader(void *arg)
 		pthread_mutex_unlock(&t->cell[n].lock);
 		off = i % 4 ? 0 : next(&seed) % t->cell[n].size;
 		len = t->cell[n].size - off;
-		err = droppable_pool_read(t->pool, &ref, off, buf, len);
-		if (!err && wrong(buf, n, version, off, len))
+		if (t->pins && i % 8 == 3) {
+			err = look(t, &ref, n, version, &bad);
+		} else {
+			err = droppable_pool_read(t->pool, &ref, off, buf, len);
+			bad = err ? 0 : wrong(buf, n, version, off, len);
+		}
+		if (!err && bad)
 			COUNT(t->wrong, 1);
 		else if (!err)
 			COUNT(t->good, 1);
@@ -430,7 +643,10 @@ static void play(struct droppable *ctx, const char *name, size_t pool_size,
 {
 	static const size_t size[] = { 17, 100, 700, 3000, 4088, 4089, 9000,
 				       20000 };
-	struct play t = { .reads = READS * stress() };
+	struct play t = {
+		.reads = READS * stress(),
+		.pins = !!(droppable_guarantees(ctx) & DROPPABLE_G_PIN),
+	};
 	pthread_t th[READERS + 1];
 	char what[100];
 	size_t i;
@@ -450,14 +666,15 @@ static void play(struct droppable *ctx, const char *name, size_t pool_size,
 		pthread_join(th[i], NULL);
 	__atomic_store_n(&t.over, 1, __ATOMIC_RELAXED);
 	pthread_join(th[0], NULL);
-	printf("# %zu drops; read whole %zu, gone %zu, wrong %zu\n", t.drops,
-	       t.good, t.gone, t.wrong);
+	printf("# %zu drops; read whole %zu, pinned %zu, gone %zu, wrong %zu\n",
+	       t.drops, t.good, t.pinned, t.gone, t.wrong);
 	snprintf(what, sizeof(what), "stress, %s: no byte was wrong", name);
 	is((int)t.wrong, 0, what);
 	snprintf(what, sizeof(what), "stress, %s: no error", name);
 	is((int)t.errors, 0, what);
 	snprintf(what, sizeof(what), "stress, %s: some read, some gone", name);
-	ok(t.good > t.reads / 8 && enough(&t), what, (int)t.gone);
+	ok(t.good > t.reads / 8 && enough(&t) &&
+	   (!t.pins || t.pinned > t.reads / 100), what, (int)t.gone);
 	droppable_pool_close(t.pool);
 	for (i = 0; i < CELLS; i++)
 		pthread_mutex_destroy(&t.cell[i].lock);
@@ -478,6 +695,7 @@ void test_pool(struct droppable *ctx)
 	test_full(ctx);
 	test_reuse(ctx);
 	test_fork(ctx);
+	test_pins(ctx);
 	if (READS)
 		test_pool_stress(ctx);
 }

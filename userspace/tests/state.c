@@ -176,6 +176,7 @@ static void test_signal_and_fork(struct droppable *ctx)
 
 struct runner {
 	struct droppable_states *s;
+	pthread_barrier_t *all; /* have their state, or NULL */
 	char *data; /* of its state; atomic */
 	size_t good, gone, wrong, other;
 };
@@ -189,8 +190,13 @@ static void *run(void *arg)
 	void *data;
 	int err;
 
-	if (droppable_state_mine(r->s, &st))
+	err = droppable_state_mine(r->s, &st);
+	if (r->all)
+		pthread_barrier_wait(r->all);
+	if (err) {
+		r->other++;
 		return NULL;
+	}
 	memset(in, 1, sizeof(in));
 	for (i = 0; i < ROUNDS * stress() ||
 		    (!r->gone && i < 100 * ROUNDS * stress()); i++) {
@@ -218,13 +224,16 @@ static void test_threads(struct droppable *ctx)
 {
 	struct runner r[THREADS] = { { 0 } }, sum = { 0 };
 	struct droppable_states *s;
+	pthread_barrier_t all;
 	pthread_t th[THREADS];
 	size_t i, drops = 0, left = 0;
 	char *data, *was;
 
 	is(droppable_states_open(ctx, SIZE, 0, &s), 0, "threads: open");
+	pthread_barrier_init(&all, NULL, THREADS);
 	for (i = 0; i < THREADS; i++) {
 		r[i].s = s;
+		r[i].all = &all;
 		if (pthread_create(&th[i], NULL, run, &r[i]))
 			abort();
 	}
@@ -243,6 +252,7 @@ static void test_threads(struct droppable *ctx)
 		sum.wrong += r[i].wrong;
 		sum.other += r[i].other;
 	}
+	pthread_barrier_destroy(&all);
 	printf("# %zu drops; read whole %zu, gone %zu, wrong %zu\n", drops,
 	       sum.good, sum.gone, sum.wrong);
 	is((int)sum.wrong, 0, "threads: no byte was wrong");

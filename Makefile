@@ -37,6 +37,7 @@ help:
 	@echo 'make soak            the same for half an hour on each of three kernels'
 	@echo 'make module          the module, for KVER ($(KVER)) or KDIR'
 	@echo 'make deb             Debian packages, into build/deb'
+	@echo 'make rpm             RPM packages, into build/rpm'
 	@echo 'make style           shellcheck, man page lint, checkpatch if there is one'
 	@echo 'make clean'
 	@echo
@@ -75,6 +76,8 @@ demo-cache:
 	$(MAKE) -C userspace demo-cache
 deb:
 	packaging/deb
+rpm:
+	packaging/rpm/build
 compare:
 	tests/compare
 matrix:
@@ -124,6 +127,6 @@ clean:
 		-o -name Module.symvers -o -name modules.order \
 		-o -name .module-common.o -o -name built-in.a \) -type f -delete
 
-.PHONY: all help lib tools module check fuzz soak demo demo-cache deb compare \
+.PHONY: all help lib tools module check fuzz soak demo demo-cache deb rpm compare \
 	matrix bench install install-lib install-tools install-module \
 	uninstall uninstall-lib uninstall-tools uninstall-module style clean

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+# A copy of a build root that is thrown away, for what would spoil the root.
+
+# in_copy DIR COMMAND...: as in_root, on a copy that lives as long as COMMAND.
+in_copy() {
+	local dir=$1
+	shift
+	mkdir -p "$WORK"/{root,upper,work}
+	# shellcheck disable=SC2016  # expanded by the inner shell
+	(cd "$WORK" && VM_DIR=$VM_DIR SRC_DIR=$SRC_DIR as_root bash -c '
+		set -euo pipefail
+		mount -t overlay overlay -o "lowerdir=$1,upperdir=upper,workdir=work" root
+		shift
+		. "$VM_DIR/lib/as-root.sh"
+		in_root root "$@"
+	' in_copy "$dir" "$@")
+}
+
+# packages_test NAME SCRIPT: runs SCRIPT in a copy of NAME's root, in a copy of
+# the source tree, with what packages.sh has. TAP. The last point: that the
+# module that SCRIPT has built, of which it prints a line "srcversion ...", is
+# made of the same as the one that the other tests boot.
+packages_test() {
+	local name=$1 script=$2 booted
+	kernel_row "$name"
+	lock "$name"
+	ready_root "$name"
+	unlock
+	mkdir -p "$CACHE_DIR/run"
+	WORK=$(mktemp -d "$CACHE_DIR/run/XXXXXX")
+	trap 'remove_root "$WORK"' EXIT
+	booted=$(modinfo -F srcversion "$("$VM_DIR/build" "$name")")
+	echo "TAP version 13"
+	git -C "$SRC_DIR" ls-files -co --exclude-standard |
+		tar -C "$SRC_DIR" -cf - -T - |
+		in_copy "../../roots/$name/root" bash -c "
+			mkdir /tmp/tree
+			cd /tmp/tree
+			tar --no-same-owner -xf -
+			. tests/packages.sh
+			$script" |
+		awk -v booted="$booted" '
+			/^srcversion / { built = $2; next }
+			/^(not )?ok / { points++ }
+			/^not ok / { failed = 1 }
+			{ print }
+			END {
+				same = built == booted
+				printf "%sok %d - %s\n", same ? "" : "not ",
+					++points, "it is the module that the tests boot"
+				if (!same)
+					print "# srcversion \"" built "\", want " booted
+				print "1.." points
+				exit failed || !same
+			}'
+}

@@ -107,6 +107,7 @@ static void add_field(struct process *process, const char *line)
 		{ "recycled: %" SCNu64, &process->recycled },
 		{ "waits: %" SCNu64, &process->waits },
 		{ "pinned: %" SCNu64, &process->pinned },
+		{ "locked: %" SCNu64, &process->locked },
 	};
 	uint64_t number;
 

@@ -21,6 +21,7 @@ struct process {
 	 */
 	unsigned int descriptors;
 	uint64_t faults, dropped, refaulted, recycled, waits, pinned;
+	uint64_t locked;	/* pages that are pinned now, by the program */
 };
 
 /**

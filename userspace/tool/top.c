@@ -126,15 +126,27 @@ static const struct process **ranking(const struct sample *sample)
 
 /* --- for people: a terminal, or rows --------------------------------------- */
 
-#define COLUMNS "%8s %10s %10s %9s %9s %9s %7s  %s\n"
-
 static void print_header(void)
 {
-	printf(COLUMNS, "PID", "RESIDENT", "MAPPED", "FAULT/s", "DROP/s",
-	       "REFAULT/s", "WAIT/s", "COMMAND");
+	printf("%7s %9s %10s %7s %8s %8s %9s %6s %s\n", "PID", "RESIDENT",
+	       "MAPPED", "LOCKED", "FAULT/s", "DROP/s", "REFAULT/s", "WAIT/s",
+	       "COMMAND");
+}
+
+static uint64_t page_size(void)
+{
+	return (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
 /* Of a mapping whose descriptor is closed nobody counts these. */
+static void print_locked(const struct process *process)
+{
+	if (process->descriptors)
+		printf(" %6" PRIu64 "K", process->locked * page_size() / 1024);
+	else
+		printf(" %7s", "-");
+}
+
 static void print_rate(const struct process *process, int width, double number)
 {
 	if (process->descriptors)
@@ -146,13 +158,14 @@ static void print_rate(const struct process *process, int width, double number)
 /* In KiB, so that another program needs no units to read it. */
 static void print_row(const struct process *process, struct rates rates)
 {
-	printf("%8d %9" PRIu64 "K %9" PRIu64 "K", (int)process->pid,
+	printf("%7d %8" PRIu64 "K %9" PRIu64 "K", (int)process->pid,
 	       process->resident / 1024, process->mapped / 1024);
-	print_rate(process, 9, rates.faults);
-	print_rate(process, 9, rates.dropped);
+	print_locked(process);
+	print_rate(process, 8, rates.faults);
+	print_rate(process, 8, rates.dropped);
 	print_rate(process, 9, rates.refaulted);
-	print_rate(process, 7, rates.waits);
-	printf("  %s\n", process->name);
+	print_rate(process, 6, rates.waits);
+	printf(" %s\n", process->name);
 }
 
 static void print_rows(const struct sample *now, const struct sample *before,
@@ -168,24 +181,24 @@ static void print_rows(const struct sample *now, const struct sample *before,
 static void print_total(const struct sample *now, const struct sample *before)
 {
 	struct rates rates = total_rates(now, before);
-	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
 
 	printf("all %" PRIu64 "K resident, %.0f faults/s, %.0f drops/s, %.0f refaults/s,\n"
 	       "%.0f recycled/s, %.0f waits/s\n",
-	       now->totals.resident * page / 1024, rates.faults, rates.dropped,
+	       now->totals.resident * page_size() / 1024, rates.faults, rates.dropped,
 	       rates.refaulted, rates.recycled, rates.waits);
 	if (now->hidden)
 		printf("%zu processes are somebody else's: root sees them all\n",
 		       now->hidden);
 }
 
+/* What is left of the window below draw()'s other lines, and above the last. */
 static size_t terminal_rows(void)
 {
 	struct winsize size;
 
-	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) || size.ws_row < 8)
+	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) || !size.ws_row)
 		return 16;
-	return size.ws_row - 7u;
+	return size.ws_row > 7 ? size.ws_row - 6u : 1;
 }
 
 static void draw(const struct sample *now, const struct sample *before)
@@ -224,6 +237,7 @@ static void json_process(const struct process *process, struct rates rates)
 		json_number("recycled", process->recycled);
 		json_number("waits", process->waits);
 		json_number("pinned", process->pinned);
+		json_number("locked_bytes", process->locked * page_size());
 		json_rates(rates);
 	}
 	json_end('}');
@@ -235,8 +249,7 @@ static void print_json(const struct sample *now, const struct sample *before)
 
 	json_begin(NULL, '{');
 	json_decimal("time", seconds(CLOCK_REALTIME));
-	json_number("resident_bytes", now->totals.resident *
-		    (uint64_t)sysconf(_SC_PAGESIZE));
+	json_number("resident_bytes", now->totals.resident * page_size());
 	json_number("hidden_processes", now->hidden);
 	json_rates(total_rates(now, before));
 	json_begin("processes", '[');
@@ -258,57 +271,92 @@ struct top {
 };
 
 static struct termios terminal_before;
-static volatile sig_atomic_t ended;
+static sigset_t signals_before;
+static volatile sig_atomic_t ended, suspended;
 
 static void on_signal(int signal)
 {
-	ended = signal;
+	if (signal == SIGTSTP)
+		suspended = true;
+	else if (signal != SIGWINCH) /* which only ends the wait */
+		ended = true;
 }
 
 /* Keys come one by one, and aren't shown. */
 static void enter_terminal(void)
 {
-	struct termios raw;
-	struct sigaction action = { .sa_handler = on_signal };
+	struct termios raw = terminal_before;
 
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
-	sigaction(SIGHUP, &action, NULL);
-	if (tcgetattr(STDIN_FILENO, &terminal_before))
-		return;
-	raw = terminal_before;
 	raw.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
 	tcsetattr(STDIN_FILENO, TCSANOW, &raw);
-	/* The other screen, so that what was there comes back. */
-	printf("\033[?1049h");
+	/*
+	 * The other screen, so that what was there comes back; lines end at the
+	 * edge of the window, instead of going on below.
+	 */
+	printf("\033[?1049h\033[?7l");
 }
 
 static void leave_terminal(void)
 {
-	printf("\033[?1049l");
+	printf("\033[?7h\033[?1049l");
 	fflush(stdout);
 	tcsetattr(STDIN_FILENO, TCSANOW, &terminal_before);
+}
+
+static void begin_terminal(void)
+{
+	static const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGTSTP,
+				       SIGWINCH };
+	struct sigaction action = { .sa_handler = on_signal };
+	sigset_t ours;
+
+	/* They come while it waits: none is missed before, and no write cut off. */
+	sigemptyset(&ours);
+	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
+		sigaddset(&ours, signals[i]);
+		sigaction(signals[i], &action, NULL);
+	}
+	sigprocmask(SIG_BLOCK, &ours, &signals_before);
+	tcgetattr(STDIN_FILENO, &terminal_before);
+	enter_terminal();
+}
+
+/* Stops as if nothing had caught the signal, with the terminal as it was. */
+static void suspend(void)
+{
+	leave_terminal();
+	raise(SIGSTOP);
+	suspended = false;
+	enter_terminal();
+}
+
+static struct timespec pause_of(double interval)
+{
+	return (struct timespec){
+		.tv_sec = (time_t)interval,
+		.tv_nsec = (long)((interval - (double)(time_t)interval) * 1e9),
+	};
 }
 
 /* False when it is to end. */
 static bool wait_terminal(double interval)
 {
 	struct pollfd key = { .fd = STDIN_FILENO, .events = POLLIN };
+	struct timespec pause = pause_of(interval);
 	char pressed = 0;
-	int ready = poll(&key, 1, (int)(interval * 1000));
+	int ready = ppoll(&key, 1, &pause, &signals_before);
 
 	if (ready > 0 && (read(STDIN_FILENO, &pressed, 1) <= 0 ||
 			  pressed == 'q'))
 		return false;
+	if (suspended)
+		suspend();
 	return !ended;
 }
 
 static void wait_plain(double interval)
 {
-	struct timespec pause = {
-		.tv_sec = (time_t)interval,
-		.tv_nsec = (long)((interval - (double)(time_t)interval) * 1e9),
-	};
+	struct timespec pause = pause_of(interval);
 
 	while (nanosleep(&pause, &pause) && errno == EINTR)
 		;
@@ -328,13 +376,16 @@ static void show(const struct top *top, const struct sample *now,
 	}
 }
 
-/* Rates need two moments, so the first is only the beginning. */
-static int watch(const struct top *top)
+/*
+ * Rates need two moments, so the first is only the beginning.  False if there is
+ * nothing to be seen: no module, or not any more.
+ */
+static bool watch(const struct top *top)
 {
 	struct sample before, now;
 
 	if (!take(&before))
-		return explain_device(-ENOENT);
+		return false;
 	for (long round = 0; !top->rounds || round < top->rounds; round++) {
 		if (top->terminal && !round)
 			show(top, &before, &before, round);
@@ -346,14 +397,14 @@ static int watch(const struct top *top)
 			break;
 		if (!take(&now)) {
 			free(before.list);
-			return explain_device(-ENOENT);
+			return false;
 		}
 		show(top, &now, &before, round);
 		free(before.list);
 		before = now;
 	}
 	free(before.list);
-	return DONE;
+	return true;
 }
 
 static int run(int argc, char **argv)
@@ -366,7 +417,8 @@ static int run(int argc, char **argv)
 	};
 	struct top top = { .interval = 1 };
 	double number;
-	int option, status;
+	bool seen;
+	int option;
 
 	while ((option = next_option(argc, argv, "+:d:n:jh", longs,
 				     &top_command)) != -1) {
@@ -394,11 +446,12 @@ static int run(int argc, char **argv)
 	top.terminal = !top.json && isatty(STDOUT_FILENO) &&
 		       isatty(STDIN_FILENO);
 	if (top.terminal)
-		enter_terminal();
-	status = watch(&top);
+		begin_terminal();
+	seen = watch(&top);
+	/* First, or what there is to say would go with the other screen. */
 	if (top.terminal)
 		leave_terminal();
-	return status;
+	return seen ? DONE : explain_device(-ENOENT);
 }
 
 const struct command top_command = {
@@ -407,10 +460,10 @@ const struct command top_command = {
 	.help =
 "top [--delay SECONDS] [--iterations N] [--json]\n\n"
 "Shows the processes that have droppable memory, the largest first: how much of\n"
-"it is in memory and how much mapped, and how many pages per second are made\n"
-"resident (FAULT/s), dropped, and wanted again after that (REFAULT/s, among the\n"
-"faults), and how often somebody waited for memory. In a terminal it redraws\n"
-"until you press q; piped, it prints rows.\n\n"
+"it is in memory, how much mapped, how much pinned by the program (LOCKED); how\n"
+"many pages per second are made resident (FAULT/s), dropped, and wanted again\n"
+"after that (REFAULT/s, among the faults), and how often somebody waited for\n"
+"memory. In a terminal it redraws until you press q; piped, it prints rows.\n\n"
 "  -d, --delay SECONDS   between two looks; default 1\n"
 "  -n, --iterations N    end after so many\n"
 "  -j, --json            one JSON object a line for each look\n\n"

@@ -120,6 +120,17 @@ else
 fi
 
 # --- other languages ---
+# example OUTPUT COMMAND...: of the same file twice, of which one was there.
+example() {
+	want=$1
+	shift
+	echo "b a b" >"$tmp/words"
+	LD_LIBRARY_PATH="$P/lib" "$@" "$tmp/words" "$tmp/words" \
+		>"$tmp/example.out" 2>"$tmp/example.err" || return 1
+	cat "$tmp/example.err"
+	same "$(tr '\n' ' ' <"$tmp/example.out")" "$want" &&
+		grep -qx '1 of 2 were there' "$tmp/example.err"
+}
 # shellcheck disable=SC2086
 wrapper() { # STANDARD
 	"$CXX" -std="$1" $W1 -o "$tmp/wrapper" bindings/test_droppable.cc \
@@ -129,12 +140,25 @@ wrapper() { # STANDARD
 if command -v "$CXX" >/dev/null; then
 	ok "droppable.hpp in C++17" wrapper c++17
 	ok "droppable.hpp in C++20" wrapper c++20
+	# shellcheck disable=SC2086
+	ok "its example builds" "$CXX" -std=c++17 $W1 -o "$tmp/example" \
+		bindings/example.cc -L "$P/lib" -ldroppable
+	ok "counts words, the second time without reading them" \
+		example "1 a 2 b 1 a 2 b " "$tmp/example"
+	ok "says which file it can't read" sh -c \
+		"LD_LIBRARY_PATH='$P/lib' '$tmp/example' /no/file 2>&1 |
+			grep -q '^example: /no/file: '"
 else
 	skip "droppable.hpp" "no C++ compiler"
 fi
 if command -v python3 >/dev/null; then
 	ok "droppable.py" env LD_LIBRARY_PATH="$P/lib" PYTHONPATH=bindings \
 		PYTHONDONTWRITEBYTECODE=1 python3 bindings/test_droppable.py
+	ok "its example gives back files, the second without packing it" \
+		example "b a b b a b " python3 -B bindings/example.py
+	ok "says which file it can't read" sh -c \
+		"LD_LIBRARY_PATH='$P/lib' python3 -B bindings/example.py /no/file 2>&1 |
+			grep -q '^example: .*/no/file'"
 else
 	skip "droppable.py" "no Python"
 fi

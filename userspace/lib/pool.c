@@ -513,6 +513,16 @@ static size_t pages_of(const struct droppable_pool *p,
 	return (*page & (p->chunk_pages - 1)) + n <= p->chunk_pages ? n : 0;
 }
 
+/* The same, *n of them; -ENODATA if it names nothing, -EINVAL if it isn't ours. */
+static int find_object(const struct droppable_pool *p,
+		       const struct droppable_ref *ref, size_t *page, size_t *n)
+{
+	if (!ref->gen)
+		return -ENODATA;
+	*n = pages_of(p, ref, page);
+	return *n ? 0 : -EINVAL;
+}
+
 /* Frees what is known to be gone; returns what droppable_pool_read() does. */
 static int lose(struct droppable_pool *p, size_t page, uint64_t gen)
 {
@@ -628,11 +638,9 @@ int droppable_pool_pin(struct droppable_pool *p,
 
 	if (!p || !ref || !nr || (!parts && *nr) || !pin)
 		return -EINVAL;
-	if (!ref->gen)
-		return -ENODATA;
-	n = pages_of(p, ref, &page);
-	if (!n)
-		return -EINVAL;
+	err = find_object(p, ref, &page, &n);
+	if (err)
+		return err;
 	if (n > *nr) {
 		*nr = n;
 		return -ENOBUFS;
@@ -683,14 +691,13 @@ int droppable_pool_forget(struct droppable_pool *p,
 {
 	size_t page, n, i;
 	struct info *info;
+	int err;
 
 	if (!p || !ref)
 		return -EINVAL;
-	if (!ref->gen)
-		return -ENODATA;
-	n = pages_of(p, ref, &page);
-	if (!n)
-		return -EINVAL;
+	err = find_object(p, ref, &page, &n);
+	if (err)
+		return err;
 	lock(p);
 	if (info_of(p, page)->gen != ref->gen) {
 		unlock(p);
@@ -716,11 +723,9 @@ int droppable_pool_drop(struct droppable_pool *p,
 	if (!p)
 		return -EINVAL;
 	if (ref) {
-		if (!ref->gen)
-			return -ENODATA;
-		n = pages_of(p, ref, &page);
-		if (!n)
-			return -EINVAL;
+		err = find_object(p, ref, &page, &n);
+		if (err)
+			return err;
 		return droppable_drop(p->ctx, mem_of(p, page), n * p->page,
 				      NULL);
 	}

@@ -18,26 +18,29 @@ static const struct command *const commands[] = {
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
 
+static void say(const char *before, const char *format, va_list args)
+{
+	fputs(before, stderr);
+	vfprintf(stderr, format, args);
+	fputc('\n', stderr);
+}
+
 void complain(const char *format, ...)
 {
 	va_list args;
 
-	fputs("droppable: ", stderr);
 	va_start(args, format);
-	vfprintf(stderr, format, args);
+	say("droppable: ", format, args);
 	va_end(args);
-	fputc('\n', stderr);
 }
 
 void hint(const char *format, ...)
 {
 	va_list args;
 
-	fputs("  ", stderr);
 	va_start(args, format);
-	vfprintf(stderr, format, args);
+	say("  ", format, args);
 	va_end(args);
-	fputc('\n', stderr);
 }
 
 int see_help(const char *command)
@@ -50,11 +53,9 @@ int bad_usage(const char *command, const char *format, ...)
 {
 	va_list args;
 
-	fputs("droppable: ", stderr);
 	va_start(args, format);
-	vfprintf(stderr, format, args);
+	say("droppable: ", format, args);
 	va_end(args);
-	fputc('\n', stderr);
 	return see_help(command);
 }
 

@@ -33,12 +33,15 @@
  * is the page's content.  Or its owner did (MADV_DONTNEED): then the page reads
  * zero from now on, and whoever pins the old folio keeps that.  A region without
  * a reaper can't always tell, and believes the first only while there is a pin.
+ * What was never mapped is zero in either case, and the pin's.
  */
 bool droppable_fault_revives(struct droppable_region *region,
 			     struct folio *folio, unsigned long address)
 {
 	struct droppable_slot *slot = droppable_slot_of(folio);
 
+	if (slot->flags & DROPPABLE_SLOT_FRESH)
+		return true;
 	return slot->flags & DROPPABLE_SLOT_HELD &&
 	       (droppable_slot_pinned(folio, 1) || region->reaper) &&
 	       !droppable_reap_noted(region->reaper, address, slot->held_at);
@@ -50,7 +53,8 @@ static bool revive(struct droppable_region *region, struct folio *folio,
 {
 	bool revives = droppable_fault_revives(region, folio, address);
 
-	droppable_slot_of(folio)->flags &= ~DROPPABLE_SLOT_HELD;
+	droppable_slot_of(folio)->flags &= ~(DROPPABLE_SLOT_HELD |
+					     DROPPABLE_SLOT_FRESH);
 	if (revives)
 		return true;
 	if (!droppable_slot_pinned(folio, 1)) {

@@ -22,7 +22,6 @@
 #include "fault.h"
 #include "file.h"
 #include "pin.h"
-#include "reap.h"
 #include "region.h"
 #include "slot.h"
 #include "wait.h"
@@ -152,7 +151,6 @@ static struct folio *get_folio(struct droppable_region *region,
 {
 	pgoff_t index = droppable_region_index(region, vma, address);
 	struct folio *folio = droppable_region_lock_folio(region, index);
-	u32 now = droppable_reap_clock(region->reaper);
 
 	*whole = false;
 	if (folio && !folio_mapped(folio) &&
@@ -169,10 +167,9 @@ static struct folio *get_folio(struct droppable_region *region,
 	if (!make)
 		return NULL;
 	folio = droppable_region_populate(region, vma, address,
-					  DROPPABLE_SLOT_HELD, DROPPABLE_GFP);
+					  DROPPABLE_SLOT_FRESH, DROPPABLE_GFP);
 	if (IS_ERR(folio))
 		return PTR_ERR(folio) == -EBUSY ? ERR_PTR(-EAGAIN) : folio;
-	droppable_slot_of(folio)->held_at = now;
 unlock:
 	folio_unlock(folio);
 	return folio;

@@ -12,6 +12,8 @@ struct address_space;
 #define DROPPABLE_SLOT_HELD	(1U << 0)
 /* It came by a read and was zero then; dirty bits tell whether it still is. */
 #define DROPPABLE_SLOT_CLEAN	(1U << 1)
+/* A pin made it and nothing has mapped it yet: zero, discarded or not. */
+#define DROPPABLE_SLOT_FRESH	(1U << 2)
 
 /**
  * struct droppable_slot - what the module knows of one resident folio

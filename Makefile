@@ -38,7 +38,8 @@ help:
 	@echo 'make module          the module, for KVER ($(KVER)) or KDIR'
 	@echo 'make deb             Debian packages, into build/deb'
 	@echo 'make rpm             RPM packages, into build/rpm'
-	@echo 'make style           shellcheck, man page lint, checkpatch if there is one'
+	@echo 'make style           shellcheck, man page lint, checkpatch'
+	@echo 'make static          checkpatch, coccinelle, sparse, clang, cppcheck'
 	@echo 'make clean'
 	@echo
 	@echo 'sudo make install    module by DKMS, library, headers, tool, man pages, udev rule'
@@ -115,6 +116,8 @@ uninstall-module:
 
 style:
 	packaging/style
+static:
+	tests/static
 
 clean:
 	$(MAKE) -C userspace clean
@@ -129,4 +132,4 @@ clean:
 
 .PHONY: all help lib tools module check fuzz soak demo demo-cache deb rpm compare \
 	matrix bench install install-lib install-tools install-module \
-	uninstall uninstall-lib uninstall-tools uninstall-module style clean
+	uninstall uninstall-lib uninstall-tools uninstall-module style static clean

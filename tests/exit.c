@@ -48,6 +48,14 @@ static struct figures figures_now(void)
 	return figures;
 }
 
+static bool is_back(struct figures *after, const struct figures *before)
+{
+	*after = figures_now();
+	return after->used < before->used + NOISE &&
+	       after->reclaimable < before->reclaimable + NOISE &&
+	       after->unreclaimable < before->unreclaimable + NOISE;
+}
+
 /* Freed a little later is freed as well. */
 static void want_returned(const struct cgroup *group, struct figures before)
 {
@@ -58,10 +66,7 @@ static void want_returned(const struct cgroup *group, struct figures before)
 		     cgroup_get(group, "memory.current") / KIB);
 	if (!native)
 		want(wait_for(module_references() == 0, 10));
-	if (!wait_for((after = figures_now(),
-		       after.used < before.used + NOISE &&
-		       after.reclaimable < before.reclaimable + NOISE &&
-		       after.unreclaimable < before.unreclaimable + NOISE), 20))
+	if (!wait_for(is_back(&after, &before), 20))
 		fail("got KiB used %zu, KReclaimable %zu, SUnreclaim %zu, want about %zu, %zu, %zu",
 		     after.used / KIB, after.reclaimable / KIB,
 		     after.unreclaimable / KIB, before.used / KIB,

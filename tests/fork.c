@@ -166,8 +166,10 @@ TEST(split_areas, "line 28: split, protected, moved and holed mappings are wiped
 #define MADV_GUARD_INSTALL 102
 #endif
 
-/* These take the data away, hand the page to the memory failure code or, for
- * DONTFORK, have a test of their own. */
+/*
+ * These take the data away, hand the page to the memory failure code or, for
+ * DONTFORK, have a test of their own.
+ */
 static bool destroys(int advice)
 {
 	switch (advice) {

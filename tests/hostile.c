@@ -56,7 +56,7 @@ static uint64_t odd(uint64_t *seed)
 	static const uint64_t odds[] = {
 		0, 1, 8, PAGE - 1, PAGE, PAGE + 1, 2 * MIB, 1UL << 31,
 		1UL << 32, 1UL << 46, 1UL << 47, (1UL << 47) - PAGE, 1UL << 62,
-		1UL << 63, (1UL << 63) - PAGE, -PAGE, -2 * PAGE, -1UL,
+		1UL << 63, (1UL << 63) - PAGE, -PAGE, -(2 * PAGE), -1UL,
 		0xffff800000000000, 0xffffffff81000000, 0xffffffffff600000,
 	};
 	uint64_t value = odds[random_next(seed) %

@@ -219,6 +219,7 @@ int main(int argc, char **argv)
 	size_t len = (argc > 1 ? strtoul(argv[1], NULL, 0) : 192) * MIB;
 	size_t hog_len = (argc > 2 ? strtoul(argv[2], NULL, 0) : 256) * MIB;
 	long kills = proc_value("/proc/vmstat", "oom_kill ");
+	const char *width;
 	struct readback r;
 	size_t before, after, leaked;
 	unsigned long *area;
@@ -226,7 +227,8 @@ int main(int argc, char **argv)
 	int fd;
 
 	page_size = sysconf(_SC_PAGESIZE);
-	columns = getenv("DEMO_COLUMNS") ? atoi(getenv("DEMO_COLUMNS")) : 0;
+	width = getenv("DEMO_COLUMNS");
+	columns = width ? atoi(width) : 0;
 	fd = open(DROPPABLE_DEVICE, O_RDWR | O_CLOEXEC);
 	if (fd < 0)
 		die(DROPPABLE_DEVICE);

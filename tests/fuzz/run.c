@@ -43,7 +43,7 @@ static void last_look(void)
 static void run_random(void)
 {
 	uint64_t state = plan->seed * 1000003 + self.id + 1;
-	unsigned long long ops = plan->ops / plan->threads;
+	unsigned long long ops = plan->ops / self.threads;
 	unsigned int without = self.threads > 1 ? OP_PRESSURE : 0;
 
 	while (ops-- && !report->stop) {
@@ -80,6 +80,7 @@ static void *thread_body(void *argument)
 
 static void worker(void)
 {
+	unsigned int count = plan->threads;
 	pthread_t threads[THREADS_MAX];
 
 	setpgid(0, 0);
@@ -89,12 +90,12 @@ static void worker(void)
 	area_catch_signals();
 	area_open_files();
 	area_map_all();
-	pthread_barrier_init(&all_stopped, NULL, plan->threads);
-	for (uintptr_t id = 1; id < plan->threads; id++)
+	pthread_barrier_init(&all_stopped, NULL, count);
+	for (uintptr_t id = 1; id < count; id++)
 		want(area_thread(&threads[id], thread_body, (void *)id));
 	report->ready = true;
 	thread_body(NULL);
-	for (unsigned int id = 1; id < plan->threads; id++)
+	for (unsigned int id = 1; id < count; id++)
 		pthread_join(threads[id], NULL);
 	_exit(0);
 }

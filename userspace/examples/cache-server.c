@@ -118,7 +118,7 @@ static size_t resident_mib(void)
 static void report(size_t requests)
 {
 	static const char bar[] = "########################################";
-	size_t rate = 100 * hits / requests, res = resident_mib();
+	size_t rate = requests ? 100 * hits / requests : 0, res = resident_mib();
 
 	printf("%6zu MiB eaten  hits %3zu%% %-20.*s resident %4zu MiB %.*s\n",
 	       shared->eaten, rate, (int)(rate / 5), bar, res,

@@ -388,6 +388,7 @@ static void test_asking(struct droppable *ctx)
 	ok(want || (st.resident == 0 && st.faults >= 3 && st.dropped >= 3 &&
 		    st.dropped != DROPPABLE_STAT_UNKNOWN),
 	   "stats: count", (int)st.dropped);
+	memset(&more, 1, sizeof(more));
 	is(droppable_stats(ctx, &more.st, sizeof(more)), want,
 	   "stats: for a newer program");
 	ok(want || more.later == DROPPABLE_STAT_UNKNOWN,

@@ -39,12 +39,8 @@ static bool make_queue(void)
 	return queue.made;
 }
 
-/*
- * Pins a page, and looks at it: what is there now must stay.  Nothing is known
- * of it if the look fails, or if somebody discards it meanwhile.
- */
-static bool pin(unsigned int area, unsigned int index,
-		bool (*take)(void *address, void *data), void *data)
+bool hold_pin(unsigned int area, unsigned int index,
+	      bool (*take)(void *address, void *data), void *data)
 {
 	struct access access;
 	struct look look;
@@ -54,7 +50,7 @@ static bool pin(unsigned int area, unsigned int index,
 	if (!access.words)
 		return false;
 	look_begin(&look, access.page);
-	if (!take((void *)access.words, data))
+	if (take && !take((void *)access.words, data))
 		return false;
 	signal = GUARDED(look_words(&look, access.words));
 	if (!signal)
@@ -85,7 +81,7 @@ bool op_hold(const struct op *op)
 
 		if (queue.count == PIPE_PAGES)
 			break;
-		if (!pin(op->area, index, into_pipe, NULL))
+		if (!hold_pin(op->area, index, into_pipe, NULL))
 			continue;
 		queue.pages[at] =
 			&process->areas[op->area].pages[index];
@@ -216,13 +212,6 @@ static bool is_own(unsigned int i)
 	return (ring.first + i) % self.threads == self.id;
 }
 
-static bool already(void *address, void *data)
-{
-	(void)address;
-	(void)data;
-	return true;
-}
-
 /*
  * The whole range is pinned by then, at the place that it had when it was
  * registered; a page that has moved or been discarded since is not watched.
@@ -256,7 +245,7 @@ static bool register_range(const struct op *op)
 
 		if (!is_own(i))
 			continue;
-		if (!pin(op->area, op->page + i, already, NULL))
+		if (!hold_pin(op->area, op->page + i, NULL, NULL))
 			model_pinned(page, 0, false);
 		else if (page->pins == 1 && page->pin_begun != begun[i])
 			page->pin_valid = false;
@@ -345,6 +334,7 @@ bool op_ring(const struct op *op)
 
 void hold_forget(void)
 {
+	pin_forget();
 	if (queue.made) {
 		close(queue.ends[0]);
 		close(queue.ends[1]);
@@ -364,5 +354,6 @@ void hold_release_all(void)
 		release_one();
 	if (ring.count)
 		unregister();
+	pin_release_all();
 	hold_forget();
 }

@@ -126,6 +126,10 @@ bool op_release(const struct op *op);
 bool op_register(const struct op *op);
 bool op_unregister(const struct op *op);
 bool op_ring(const struct op *op);
+/* pin.c */
+bool op_pin(const struct op *op);
+bool op_unpin(const struct op *op);
+bool op_memlock(const struct op *op);
 /* child.c */
 bool op_fork(const struct op *op);
 bool op_kill(const struct op *op);

@@ -35,6 +35,7 @@ help:
 	@echo 'make bench           what a page costs, in instructions'
 	@echo 'make fuzz            random operations with a model, for some minutes'
 	@echo 'make soak            the same for half an hour on each of three kernels'
+	@echo 'make stress          stress-ng beside it, a minute on each of three kernels'
 	@echo 'make module          the module, for KVER ($(KVER)) or KDIR'
 	@echo 'make deb             Debian packages, into build/deb'
 	@echo 'make rpm             RPM packages, into build/rpm'
@@ -69,6 +70,8 @@ check:
 	tests/check
 fuzz:
 	tests/fuzz/in-guests
+stress:
+	tests/stress
 soak:
 	tests/fuzz/in-guests --soak
 demo:
@@ -130,6 +133,6 @@ clean:
 		-o -name Module.symvers -o -name modules.order \
 		-o -name .module-common.o -o -name built-in.a \) -type f -delete
 
-.PHONY: all help lib tools module check fuzz soak demo demo-cache deb rpm compare \
+.PHONY: all help lib tools module check fuzz stress soak demo demo-cache deb rpm compare \
 	matrix bench install install-lib install-tools install-module \
 	uninstall uninstall-lib uninstall-tools uninstall-module style static clean

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/wait.h>
 #include <sys/swap.h>
 #include <unistd.h>
 
@@ -29,7 +30,7 @@
 
 static void usage(FILE *out)
 {
-	fputs("usage: fuzz [--seed N] [--ops N] [--seconds N] [--threads N]\n"
+	fputs("usage: fuzz [--seed N] [--ops N] [--seconds N] [--threads N] [--beside COMMAND]\n"
 	      "       fuzz --script FILE\n"
 	      "\n"
 	      "  --seed N     default: TEST_SEED, else from the clock; printed\n"
@@ -37,8 +38,13 @@ static void usage(FILE *out)
 	      "  --seconds N  no more than fit into that time; alone: as many as do\n"
 	      "  --threads N  up to 16, default 4; with 1 a seed always means the same\n"
 	      "               operations, and a failure is made a short script\n"
+	      "  --beside COMMAND  a load that runs meanwhile, by the shell; it must end\n"
+	      "               by itself, with status 0\n"
 	      "  --script FILE  the lines that a failed run printed\n", out);
 }
+
+/* Runs beside it, if given. */
+static const char *beside;
 
 static struct plan parse(int argc, char **argv, struct script *script)
 {
@@ -48,6 +54,7 @@ static struct plan parse(int argc, char **argv, struct script *script)
 		{ "seconds", required_argument, NULL, 'd' },
 		{ "threads", required_argument, NULL, 't' },
 		{ "script", required_argument, NULL, 'f' },
+		{ "beside", required_argument, NULL, 'b' },
 		{ "executed", required_argument, NULL, 'x' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
@@ -76,6 +83,9 @@ static struct plan parse(int argc, char **argv, struct script *script)
 			*script = script_read(optarg);
 			plan.script = script;
 			plan.threads = 1;
+			break;
+		case 'b':
+			beside = optarg;
 			break;
 		case 'x':
 			child_executed(atoi(optarg));
@@ -232,6 +242,32 @@ static void take_disk(void)
 		tap_bail("swapoff %s: %s", device, tap_errno(errno));
 }
 
+static pid_t start_load(void)
+{
+	pid_t child = beside ? fork() : 0;
+
+	if (beside && !child) {
+		/* Whoever reads our output gets TAP only. */
+		dup2(STDERR_FILENO, STDOUT_FILENO);
+		execl("/bin/sh", "sh", "-c", beside, NULL);
+		_exit(127);
+	}
+	return child;
+}
+
+/* The run's end may come before the load's. */
+static void end_load(pid_t load)
+{
+	int status;
+
+	if (!load)
+		return;
+	want_eq(waitpid(load, &status, 0), load);
+	if (status)
+		note("got status %#x from the load, want 0", status);
+	point(!status, "the load beside it came to its end");
+}
+
 /* What a first run leaves in the kernel's caches is not to be counted. */
 static bool warm_up(const struct plan *plan)
 {
@@ -268,6 +304,7 @@ int main(int argc, char **argv)
 	struct before before;
 	struct plan plan;
 	bool passed, warm;
+	pid_t load;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	report_make();
@@ -287,7 +324,9 @@ int main(int argc, char **argv)
 	note("fuzz --seed %llu --ops %llu --threads %u",
 	     (unsigned long long)plan.seed, plan.ops, plan.threads);
 
+	load = start_load();
 	passed = run(&plan, &script);
+	end_load(load);
 	summarise(&before);
 	if (!passed && plan.script)
 		shrink(plan.script);

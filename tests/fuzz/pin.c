@@ -16,8 +16,8 @@
 #include "touch.h"
 
 /* Of a thread. What is pinned nobody can take back, in groups with little. */
-#define PINS 4U
-#define PIN_PAGES_MAX 16U
+#define PINS 2U
+#define PIN_PAGES_MAX 8U
 
 /**
  * struct held - a pin
@@ -76,7 +76,7 @@ bool op_memlock(const struct op *op)
 	want_ok(getrlimit(RLIMIT_MEMLOCK, &limit));
 	limit.rlim_cur = limit.rlim_max;
 	if (op->value % 3)
-		limit.rlim_cur = op->value / 3 % (4 * PIN_PAGES_MAX) * PAGE;
+		limit.rlim_cur = op->value / 3 % (2 * PINS * PIN_PAGES_MAX) * PAGE;
 	if (limit.rlim_cur > limit.rlim_max)
 		limit.rlim_cur = limit.rlim_max;
 	return !setrlimit(RLIMIT_MEMLOCK, &limit);

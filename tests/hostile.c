@@ -505,3 +505,87 @@ TEST(others_data, "line 41: pages that were another's read zero: dropped, exited
 		mem_unmap(area, 4 * MIB);
 	}
 }
+
+/* ---- a setuid program ---- */
+
+#define INHERITED "DROPPABLE_INHERITED"
+#define SETUID_PROGRAM "/tmp/setuid-program"
+
+static bool is_mapped(const char *address)
+{
+	return !msync((void *)address, PAGE, MS_ASYNC);
+}
+
+/*
+ * What this very program does when it was executed with the caller's descriptor,
+ * as root: nothing of the caller's memory is there, and what is stored through
+ * the descriptor is its own.  The status says which of it failed.
+ */
+static void __attribute__((constructor)) be_setuid_program(void)
+{
+	const char *text = getenv(INHERITED);
+	char *old, *counter, *fresh;
+	int fd;
+
+	if (!text)
+		return;
+	if (sscanf(text, "%d %p %p", &fd, (void **)&old, (void **)&counter) != 3)
+		_exit(10);
+	if (geteuid() || !getuid())
+		_exit(11);
+	if (is_mapped(old) || is_mapped(counter))
+		_exit(12);
+	/* At the same place, by the same open file. */
+	fresh = mmap(old, 16 * PAGE, PROT_READ | PROT_WRITE,
+		     MAP_SHARED | MAP_FIXED, fd, 0);
+	if (fresh != old)
+		_exit(13);
+	if (!is_zero(fresh, 16 * PAGE))
+		_exit(14);
+	fill(fresh, 16, TAG + 1, 7);
+	_exit(tally(fresh, 16, TAG + 1, 7).whole == 16 ? 0 : 15);
+}
+
+static void copy_program(void)
+{
+	char command[128];
+
+	snprintf(command, sizeof(command), "cp /proc/%d/exe %s && chmod 4755 %s",
+		 getpid(), SETUID_PROGRAM, SETUID_PROGRAM);
+	want_eq(system(command), 0);
+}
+
+TEST(setuid_exec, "line 41: a setuid program that inherits the descriptor reads nothing of its caller's, and nobody reads what it stores")
+{
+	char *area, *counter, text[64];
+	pid_t child;
+	int fd;
+
+	need_device("descriptor");
+	copy_program();
+	become_nobody();
+	fd = open(DROPPABLE_DEVICE, O_RDWR);
+	want_ok(fd);
+	area = mmap(NULL, 16 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	counter = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd,
+		       DROPPABLE_COUNTER_OFFSET);
+	want_ok(area);
+	want_ok(counter);
+	fill(area, 16, TAG, 1);
+	child = spawn();
+	if (!child) {
+		snprintf(text, sizeof(text), "%d %p %p", fd, area, counter);
+		setenv(INHERITED, text, 1);
+		fill(area, 16, TAG, 2);
+		execl(SETUID_PROGRAM, SETUID_PROGRAM, NULL);
+		_exit(9);
+	}
+	want_eq(wait_status(child), 0);
+	/* Neither did its caller lose anything, nor get anything. */
+	want_whole(area, 16, TAG, 1);
+	mem_drop(area, 16 * PAGE);
+	want_zero(area, 16 * PAGE);
+	/* The counter page has a counter of this open file, and no more. */
+	want_zero(counter + sizeof(struct droppable_counter),
+		  PAGE - sizeof(struct droppable_counter));
+}

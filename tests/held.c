@@ -55,6 +55,10 @@ static void start_tracing(void)
 	if (mount("tracefs", TRACING, "tracefs", 0, NULL))
 		skip("tracefs: %s", tap_errno(errno));
 	write_file(TRACING "tracing_on", "0");
+	/* Debug kernels have none. */
+	if (!try_write_file(TRACING "current_tracer", "function_graph"))
+		skip("this kernel has no function_graph");
+	write_file(TRACING "current_tracer", "nop");
 	write_file(TRACING "set_ftrace_filter", "");
 	for (size_t i = 0; i < HOLDERS; i++) {
 		FILE *filter = fopen(TRACING "set_ftrace_filter", "a");

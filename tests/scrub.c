@@ -9,7 +9,7 @@
  * they were written to.  Each way to lose a page is tried without scrubbing
  * first: then they must be found, or the search sees nothing.
  */
-// vm: --mem 160 --smp 2 --append init_on_alloc=0 --append init_on_free=0
+// vm: --mem 160 --smp 2 --append init_on_alloc=0 --append init_on_free=0 --append page_poison=0
 #define _GNU_SOURCE
 #include <elf.h>
 #include <fcntl.h>

@@ -20,12 +20,11 @@ debug_machine() {
 	MEM=$((MEM + MEM / 4 + 96))
 	TIMEOUT=$((TIMEOUT * DEBUG_SLOWNESS))
 	BOOT_SECONDS=$((BOOT_SECONDS * DEBUG_SLOWNESS))
-	APPEND+=' page_owner=on page_poison=1'
-	# An emulated processor that gets no turn is not a lockup.
-	APPEND+=' watchdog_thresh=60'
-	# Checked slabs have no caches of free objects (sheaves) per processor,
-	# in which kmemleak sees pointers to what was leaked.
-	APPEND+=' slub_debug=F'
+	# Before what was asked for, which wins. An emulated processor that gets
+	# no turn is not a lockup. Checked slabs have no caches of free objects
+	# (sheaves) per processor, in which kmemleak sees pointers to what was
+	# leaked.
+	APPEND=" page_owner=on page_poison=1 watchdog_thresh=60 slub_debug=F$APPEND"
 	VARIABLES+=("TEST_SLOW=$DEBUG_SLOWNESS")
 }
 

@@ -44,8 +44,8 @@ keep_module() {
 	release=$(<"$CACHE_DIR/roots/$1/release")
 	rm -rf "$tree"
 	kernel_tree "$1" "$tree"
-	mkdir "$tree/lib/modules/$release/updates"
-	cp "$2" "$tree/lib/modules/$release/updates/"
+	mkdir -p "$tree/lib/modules/$release/updates/dkms"
+	cp "$2" "$tree/lib/modules/$release/updates/dkms/"
 	depmod -b "$tree" "$release"
 	# These are in the guest already.
 	rm -f "$tree/lib/modules/$release/"*.ko

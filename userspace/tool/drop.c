@@ -59,7 +59,8 @@ static int drop_all(void)
 		return explain(err);
 	if (!read_totals(&after))
 		return explain(ENOENT);
-	printf("%" PRIu64 " pages dropped", after.dropped - before.dropped);
+	printf("%" PRIu64 " pages dropped",
+	       after.counts.dropped - before.counts.dropped);
 	if (after.resident)
 		printf(", %" PRIu64 " resident: held by somebody, or touched since",
 		       after.resident);

@@ -12,8 +12,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "system.h"
-
 /* "/dev/droppable", "/dev/droppable (deleted)", and nothing longer. */
 static bool is_device(const char *path)
 {
@@ -101,12 +99,12 @@ static void add_field(struct process *process, const char *line)
 		const char *format;
 		uint64_t *sum;
 	} fields[] = {
-		{ "faults: %" SCNu64, &process->faults },
-		{ "dropped: %" SCNu64, &process->dropped },
-		{ "refaulted: %" SCNu64, &process->refaulted },
-		{ "recycled: %" SCNu64, &process->recycled },
-		{ "waits: %" SCNu64, &process->waits },
-		{ "pinned: %" SCNu64, &process->pinned },
+		{ "faults: %" SCNu64, &process->counts.faults },
+		{ "dropped: %" SCNu64, &process->counts.dropped },
+		{ "refaulted: %" SCNu64, &process->counts.refaulted },
+		{ "recycled: %" SCNu64, &process->counts.recycled },
+		{ "waits: %" SCNu64, &process->counts.waits },
+		{ "pinned: %" SCNu64, &process->counts.pinned },
 		{ "locked: %" SCNu64, &process->locked },
 	};
 	uint64_t number;

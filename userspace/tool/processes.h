@@ -8,6 +8,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "system.h"
+
 struct process {
 	pid_t pid;
 	uint64_t started;	/* in clock ticks: tells reused PIDs apart */
@@ -20,7 +22,7 @@ struct process {
 	 * was closed is in no count.
 	 */
 	unsigned int descriptors;
-	uint64_t faults, dropped, refaulted, recycled, waits, pinned;
+	struct counts counts;
 	uint64_t locked;	/* pages that are pinned now, by the program */
 };
 

@@ -129,6 +129,7 @@ static void print_device(const struct status *status)
 static void print_totals(const struct status *status)
 {
 	const struct totals *totals = &status->totals;
+	const struct counts *counts = &totals->counts;
 	double page = (double)sysconf(_SC_PAGESIZE);
 
 	if (!status->have_totals)
@@ -137,8 +138,8 @@ static void print_totals(const struct status *status)
 	       (double)totals->resident * page / (1 << 20));
 	printf("since load  %" PRIu64 " faults, %" PRIu64 " dropped, %" PRIu64
 	       " refaulted, %" PRIu64 " recycled, %" PRIu64 " waits, %" PRIu64 " pinned\n",
-	       totals->faults, totals->dropped, totals->refaulted,
-	       totals->recycled, totals->waits, totals->pinned);
+	       counts->faults, counts->dropped, counts->refaulted,
+	       counts->recycled, counts->waits, counts->pinned);
 }
 
 static void print_guarantees(const struct status *status)
@@ -217,12 +218,7 @@ static void json_totals(const struct totals *totals)
 {
 	json_begin("totals", '{');
 	json_number("resident", totals->resident);
-	json_number("faults", totals->faults);
-	json_number("dropped", totals->dropped);
-	json_number("refaulted", totals->refaulted);
-	json_number("recycled", totals->recycled);
-	json_number("waits", totals->waits);
-	json_number("pinned", totals->pinned);
+	json_counts(&totals->counts);
 	json_end('}');
 }
 

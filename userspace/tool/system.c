@@ -13,6 +13,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "json.h"
 #include "tool.h"
 
 static const char *root(void)
@@ -140,12 +141,22 @@ static bool read_total(const char *name, uint64_t *number)
 bool read_totals(struct totals *totals)
 {
 	return read_total("resident", &totals->resident) &&
-	       read_total("faults", &totals->faults) &&
-	       read_total("dropped", &totals->dropped) &&
-	       read_total("refaulted", &totals->refaulted) &&
-	       read_total("recycled", &totals->recycled) &&
-	       read_total("waits", &totals->waits) &&
-	       read_total("pinned", &totals->pinned);
+	       read_total("faults", &totals->counts.faults) &&
+	       read_total("dropped", &totals->counts.dropped) &&
+	       read_total("refaulted", &totals->counts.refaulted) &&
+	       read_total("recycled", &totals->counts.recycled) &&
+	       read_total("waits", &totals->counts.waits) &&
+	       read_total("pinned", &totals->counts.pinned);
+}
+
+void json_counts(const struct counts *counts)
+{
+	json_number("faults", counts->faults);
+	json_number("dropped", counts->dropped);
+	json_number("refaulted", counts->refaulted);
+	json_number("recycled", counts->recycled);
+	json_number("waits", counts->waits);
+	json_number("pinned", counts->pinned);
 }
 
 int open_device(struct droppable_info *info)

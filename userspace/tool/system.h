@@ -28,10 +28,19 @@ const char *kernel_release(void);
 bool secure_boot(void);
 bool module_loaded(void);
 
+/* What became of pages, and how often: these only grow. */
+struct counts {
+	uint64_t faults, dropped, refaulted, recycled, waits, pinned;
+};
+
 /* /sys/class/misc/droppable, in pages and events. */
 struct totals {
-	uint64_t resident, faults, dropped, refaulted, recycled, waits, pinned;
+	uint64_t resident;
+	struct counts counts;
 };
+
+/* Its fields, into an object of JSON. */
+void json_counts(const struct counts *counts);
 
 /* False if there is no such directory, or it isn't whole. */
 bool read_totals(struct totals *totals);

@@ -56,18 +56,23 @@ static double rate(uint64_t now, uint64_t before, double elapsed)
 					     0;
 }
 
+static struct rates rates_of(const struct counts *now,
+			     const struct counts *before, double elapsed)
+{
+	return (struct rates){
+		rate(now->faults, before->faults, elapsed),
+		rate(now->dropped, before->dropped, elapsed),
+		rate(now->refaulted, before->refaulted, elapsed),
+		rate(now->recycled, before->recycled, elapsed),
+		rate(now->waits, before->waits, elapsed),
+	};
+}
+
 static struct rates total_rates(const struct sample *now,
 				const struct sample *before)
 {
-	double elapsed = now->when - before->when;
-
-	return (struct rates){
-		rate(now->totals.faults, before->totals.faults, elapsed),
-		rate(now->totals.dropped, before->totals.dropped, elapsed),
-		rate(now->totals.refaulted, before->totals.refaulted, elapsed),
-		rate(now->totals.recycled, before->totals.recycled, elapsed),
-		rate(now->totals.waits, before->totals.waits, elapsed),
-	};
+	return rates_of(&now->totals.counts, &before->totals.counts,
+			now->when - before->when);
 }
 
 static int same_process(const void *key, const void *entry)
@@ -83,20 +88,14 @@ static struct rates process_rates(const struct process *process,
 				  const struct sample *before)
 {
 	const struct process *was = NULL;
-	double elapsed = now->when - before->when;
 
 	if (before->count)
 		was = bsearch(process, before->list, before->count,
 			      sizeof(*was), same_process);
 	if (!was || was->started != process->started)
 		return (struct rates){ 0 };
-	return (struct rates){
-		rate(process->faults, was->faults, elapsed),
-		rate(process->dropped, was->dropped, elapsed),
-		rate(process->refaulted, was->refaulted, elapsed),
-		rate(process->recycled, was->recycled, elapsed),
-		rate(process->waits, was->waits, elapsed),
-	};
+	return rates_of(&process->counts, &was->counts,
+			now->when - before->when);
 }
 
 static int by_resident(const void *a, const void *b)
@@ -231,12 +230,7 @@ static void json_process(const struct process *process, struct rates rates)
 	json_number("mapped_bytes", process->mapped);
 	json_number("descriptors", process->descriptors);
 	if (process->descriptors) {
-		json_number("faults", process->faults);
-		json_number("dropped", process->dropped);
-		json_number("refaulted", process->refaulted);
-		json_number("recycled", process->recycled);
-		json_number("waits", process->waits);
-		json_number("pinned", process->pinned);
+		json_counts(&process->counts);
 		json_number("locked_bytes", process->locked * page_size());
 		json_rates(rates);
 	}
@@ -318,6 +312,8 @@ static void begin_terminal(void)
 	}
 	sigprocmask(SIG_BLOCK, &ours, &signals_before);
 	tcgetattr(STDIN_FILENO, &terminal_before);
+	/* A screen at a time, not a line: that flickers. */
+	setvbuf(stdout, NULL, _IOFBF, 1 << 16);
 	enter_terminal();
 }
 

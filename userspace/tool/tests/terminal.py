@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """droppable top in a terminal that is ours: terminal.py TOOL CHECK.
 
-Without arguments it lists the checks.  DROPPABLE_ROOT has at least one process.
+Without arguments it lists the checks.  DROPPABLE_ROOT has three processes, the
+smallest of which is called small and the one before closed.
 """
 import fcntl
 import os
@@ -63,8 +64,9 @@ def expect(got, want):
         sys.exit(f"got {got!r}, want {want!r}")
 
 
-def draws(count):
-    return lambda said: said.count(HOME) >= count and said.endswith(b"\n")
+def draws(count, row=b" small\r\n"):
+    """So many screens have come, the last of them down to this row."""
+    return lambda said: said.count(HOME) >= count and said.endswith(row)
 
 
 def last(top):
@@ -116,7 +118,7 @@ def stopped_too_and_then_it_goes_on():
 def it_keeps_to_the_window():
     # 8 lines: two more than what is above the processes and the last line.
     top = Top(8, 80, "-d", "60")
-    top.until(draws(1), "screen")
+    top.until(draws(1, b" closed\r\n"), "screen with two processes")
     if len(last(top)) >= 8:
         sys.exit(f"too many lines: {last(top)}")
     expect(len(processes(top)), 2)

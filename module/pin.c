@@ -141,25 +141,63 @@ static int unpin(struct droppable_file *df, u64 id)
 }
 
 /*
+ * Maps a folio that a drop unmapped and then found held: by us, waiting for its
+ * lock.  From then on only its owner unmaps it, since a drop looks for pins
+ * first; unmapped it would have to rely on the reaper's notes, which can say
+ * more than was discarded.  Comes and goes with the folio locked.
+ */
+static void map_again(struct vm_area_struct *vma, unsigned long address,
+		      struct folio *folio)
+{
+	folio_unlock(folio);
+	/* Fails where the program may not touch it: then it stays as it is. */
+	fixup_user_fault(vma->vm_mm, address, 0, NULL);
+	folio_lock(folio);
+}
+
+/*
+ * The page's folio, locked and with a reference, mapped if it may be; NULL if
+ * there is none; ERR_PTR(-EAGAIN) if it has gone meanwhile.
+ */
+static struct folio *find_folio(struct droppable_region *region,
+				struct vm_area_struct *vma,
+				unsigned long address)
+{
+	pgoff_t index = droppable_region_index(region, vma, address);
+	struct folio *folio = droppable_region_lock_folio(region, index);
+
+	if (!folio || folio_mapped(folio))
+		return folio;
+	if (!droppable_fault_revives(region, folio, address)) {
+		/* Discarded.  Not in its place: somebody may look at it. */
+		droppable_region_remove(folio);
+		folio_put(folio);
+		return NULL;
+	}
+	if (droppable_slot_of(folio)->flags & DROPPABLE_SLOT_FRESH)
+		return folio;
+	map_again(vma, address, folio);
+	if (droppable_slot_of(folio))
+		return folio;
+	folio_unlock(folio);
+	folio_put(folio);
+	return ERR_PTR(-EAGAIN);
+}
+
+/*
  * The folio of a page, unlocked and with a reference for the pin.  An absent
- * one is made, or NULL.  ERR_PTR(-ENOMEM), or -EAGAIN if another thread's fault
- * came between.
+ * one is made, or NULL.  ERR_PTR(-ENOMEM), or -EAGAIN if another thread came
+ * between.
  */
 static struct folio *get_folio(struct droppable_region *region,
 			       struct vm_area_struct *vma,
 			       unsigned long address, bool make, bool *whole)
 {
-	pgoff_t index = droppable_region_index(region, vma, address);
-	struct folio *folio = droppable_region_lock_folio(region, index);
+	struct folio *folio = find_folio(region, vma, address);
 
 	*whole = false;
-	if (folio && !folio_mapped(folio) &&
-	    !droppable_fault_revives(region, folio, address)) {
-		/* Discarded.  Not in its place: somebody may look at it. */
-		droppable_region_remove(folio);
-		folio_put(folio);
-		folio = NULL;
-	}
+	if (IS_ERR(folio))
+		return folio;
 	if (folio) {
 		*whole = !droppable_slot_is_zero(folio);
 		goto unlock;

@@ -168,7 +168,7 @@ TEST(top, "line 39: top shows who has droppable memory, how much, and how fast i
 
 	want_eq(TOOL("top", "-n", "2", "-d", "0.2"), 0);
 	want_said("RESIDENT");
-	want_said(" 256K      1024K         -         -         -       -  tool\n");
+	want_said(" 256K      1024K       -        -        -         -      - tool\n");
 	want_eq(TOOL_AS_NOBODY("top", "-n", "1", "-d", "0.2", "--json"), 0);
 	want(!entry_of(busy));
 	want_ge(number(said, "hidden_processes"), 1);

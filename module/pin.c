@@ -16,6 +16,7 @@
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
+#include <linux/wait_bit.h>
 
 #include <uapi/linux/droppable.h>
 
@@ -28,6 +29,7 @@
 
 /**
  * struct pin - what one DROPPABLE_IOC_PIN holds
+ * @region:	of its folios; not freed while one that was taken out is put
  * @in_region:	on region->pins
  * @id:		in df->pins
  * @mm:		whose pinned_vm counts the pages; its mm_struct is held
@@ -40,6 +42,7 @@
  * region) frees it.  The rest is invariant.
  */
 struct pin {
+	struct droppable_region *region;
 	struct list_head in_region;
 	u32 id;
 	struct mm_struct *mm;
@@ -84,6 +87,7 @@ static void put_folio(struct folio *folio)
 
 static void free_pin(struct pin *pin)
 {
+	struct droppable_region *region = pin->region;
 	unsigned long i;
 
 	for (i = 0; i < pin->nr; i++) {
@@ -95,12 +99,19 @@ static void free_pin(struct pin *pin)
 	kvfree(pin);
 	/* A drop may get them now. */
 	droppable_wait_wake();
+	/* The last touch: region_free() may be waiting for it. */
+	if (atomic_dec_and_test(&region->drops))
+		wake_up_var(&region->drops);
 }
 
-/* Takes a pin out of where others could find it. */
+/*
+ * Takes a pin out of where others could find it.  From here on it keeps the
+ * region as a drop does: the last munmap() may come before free_pin() is through.
+ */
 static void unlink_pin(struct droppable_file *df, struct pin *pin)
 {
 	lockdep_assert_held(&df->pins.xa_lock);
+	atomic_inc(&pin->region->drops);
 	__xa_erase(&df->pins, pin->id);
 	list_del(&pin->in_region);
 	df->locked -= pin->nr;
@@ -111,6 +122,7 @@ static int link_pin(struct droppable_region *region, struct pin *pin)
 	struct droppable_file *df = region->file;
 	int err;
 
+	pin->region = region;
 	xa_lock(&df->pins);
 	err = __xa_alloc(&df->pins, &pin->id, pin, xa_limit_31b, DROPPABLE_GFP);
 	if (!err) {

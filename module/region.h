@@ -65,8 +65,9 @@ struct mmu_notifier;
  * struct droppable_region - the memory of one mmap() call in one mm
  * @vmas:	VMAs whose vm_private_data is this region; the last close
  *		empties and frees it
- * @drops:	slots of this region that some drop has isolated; freeing the
- *		region waits for 0, and a drop never waits for the region
+ * @drops:	slots of this region that some drop has isolated, and pins of it
+ *		being put; freeing the region waits for 0, and neither waits for
+ *		the region
  * @mm:		identity only, never dereferenced: tells fork from split. Valid
  *		while a VMA points here, since that VMA belongs to it
  *		(invariant)

@@ -99,7 +99,7 @@ static void be_greedy(unsigned int group, char *memory, size_t size)
 	while (now() < end) {
 		size_t used = cgroup_get(&groups[group], "memory.current");
 
-		if (used + 16 * PAGE > hog->limit[group] || at == size) {
+		if (used + 16 * PAGE > hog->limit[group] || at >= size) {
 			pause_seconds(0.001);
 			continue;
 		}

@@ -10,7 +10,7 @@
  * read.  No flush of the TLB makes a page's next use seen at once, so what a
  * page needs is to be used again before reclaim has been all the way round.
  */
-// vm: --mem 256 --smp 2 --timeout 300
+// vm: --mem 256 --smp 2 --timeout 300 --icount
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <pthread.h>
@@ -31,12 +31,15 @@ static char *area;
 static bool is_hot[PAGES];
 static volatile int stop;
 static volatile size_t rounds;
+/* Between two rounds, while memory was taken. */
+static volatile double longest;
 
 static struct result {
 	size_t hot;		/* survivors */
 	size_t cold;		/* dropped */
 	size_t bad;
 	size_t rounds;
+	double longest;
 } *result;
 
 static void choose(void)
@@ -71,12 +74,19 @@ static void *load_all_the_time(void *argument)
 /* A server with something else to do between two looks at its cache. */
 static void *load_now_and_then(void *argument)
 {
+	double last = now();
+
 	(void)argument;
 	for (; !stop; rounds++) {
+		double began = now();
+
 		for (size_t i = 0; i < PAGES; i++) {
 			if (is_hot[i])
 				load(i);
 		}
+		if (began - last > longest)
+			longest = began - last;
+		last = began;
 		pause_seconds(0.005);
 	}
 	return NULL;
@@ -136,6 +146,7 @@ static void live(const struct cgroup *group, void *(*touch)(void *))
 	if (touch) {
 		want_eq(pthread_create(&thread, NULL, touch, NULL), 0);
 		want(wait_for(rounds >= 3, 30));
+		longest = 0;
 	}
 	for (size_t at = 0; at < length; at += PAGE)
 		anonymous[at] = 1;
@@ -145,6 +156,7 @@ static void live(const struct cgroup *group, void *(*touch)(void *))
 	/* Before anything that takes memory. */
 	count();
 	result->rounds = rounds;
+	result->longest = longest;
 }
 
 /* How it went with the hot pages touched like that, or not at all. */
@@ -201,10 +213,21 @@ TEST(loaded, "line 16: a tenth of the pages, read all the time by a thread, stay
 	want_hot_stay();
 }
 
-TEST(loaded_slowly, "line 16: pages that are read every few milliseconds stay as well")
+/* A thread that has no processor for longer reads nothing every few ms. */
+#define TURN 0.1
+
+TEST_WITHIN(loaded_slowly, 150, "line 16: pages that are read every few milliseconds stay as well")
 {
-	measure("read every 5 ms", load_now_and_then);
-	want_hot_stay();
+	for (int tries = 0; tries < 6; tries++) {
+		measure("read every 5 ms", load_now_and_then);
+		if (result->longest <= TURN * tap_slowness()) {
+			want_hot_stay();
+			return;
+		}
+		note("that was once %.0f ms apart: again", 1000 * result->longest);
+		cgroup_enter_root();
+	}
+	skip("the reading thread had no processor for 100 ms, six times");
 }
 
 TEST(written_from, "line 16: pages that only the kernel reads, for write(2), stay as well")

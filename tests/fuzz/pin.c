@@ -223,8 +223,8 @@ bool op_pin(const struct op *op)
 {
 	struct page *pages = &process->areas[op->area].pages[op->page];
 	uint8_t there[PIN_PAGES_MAX];
-	uint64_t before[PIN_PAGES_MAX];
-	uint32_t begun[PIN_PAGES_MAX];
+	uint64_t before[PIN_PAGES_MAX] = { 0 };
+	uint32_t begun[PIN_PAGES_MAX] = { 0 };
 	struct held held = { .file = pages->file, .area = op->area,
 			     .first = op->page, .count = op->count };
 	unsigned int free;

@@ -217,7 +217,8 @@ static struct folio *get_folio(struct droppable_region *region,
 	if (!make)
 		return NULL;
 	folio = droppable_region_populate(region, vma, address,
-					  DROPPABLE_SLOT_FRESH, DROPPABLE_GFP);
+					  DROPPABLE_SLOT_FRESH |
+					  DROPPABLE_SLOT_CLEAN, DROPPABLE_GFP);
 	if (IS_ERR(folio))
 		return PTR_ERR(folio) == -EBUSY ? ERR_PTR(-EAGAIN) : folio;
 unlock:

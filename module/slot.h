@@ -10,7 +10,9 @@ struct address_space;
 
 /* A drop unmapped this folio, which is still the page's content. */
 #define DROPPABLE_SLOT_HELD	(1U << 0)
-/* It came by a read and was zero then; dirty bits tell whether it still is. */
+/* It came by a read or a pin, and was zero then; dirty bits or its bytes tell
+ * whether it still is.
+ */
 #define DROPPABLE_SLOT_CLEAN	(1U << 1)
 /* A pin made it and nothing has mapped it yet: zero, discarded or not. */
 #define DROPPABLE_SLOT_FRESH	(1U << 2)

@@ -43,18 +43,27 @@ static struct platform_driver driver = {
 
 static struct platform_device *device;
 
+/*
+ * What we register is valid: when the core calls it invalid, it had no memory
+ * for a name or a directory of it.
+ */
+static int register_error(int err)
+{
+	return err == -EINVAL ? -ENOMEM : err;
+}
+
 int droppable_hibernate_init(void)
 {
 	int err = platform_driver_register(&driver);
 
 	if (err)
-		return err;
+		return register_error(err);
 	device = platform_device_register_simple("droppable", PLATFORM_DEVID_NONE,
 						 NULL, 0);
 	if (!IS_ERR(device))
 		return 0;
 	platform_driver_unregister(&driver);
-	return PTR_ERR(device);
+	return register_error(PTR_ERR(device));
 }
 
 void droppable_hibernate_exit(void)

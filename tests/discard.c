@@ -364,35 +364,17 @@ TEST(held_shrunk, "line 21: likewise when the shrinkers came before or in betwee
 
 /* ---- explicit drops ---- */
 
-/* Pages that the test itself holds. */
-static size_t held_pages;
-
-/*
- * What a drop of this kind did; it must succeed.  The core looks at any page now
- * and then (compaction), and holds it for that moment, which is a long one when
- * its processor gets no turn: such a page goes the next time.
- */
+/* What a drop of this kind did; it must succeed. */
 static struct droppable_drop dropped_by(int fd, void *address, size_t length,
 					unsigned int flags)
 {
-	struct droppable_drop drop;
-	size_t dropped = 0;
+	struct droppable_drop drop = {
+		.addr = (uintptr_t)address,
+		.len = length,
+		.flags = flags,
+	};
 
-	for (int i = 0; i < 50; i++) {
-		drop = (struct droppable_drop){
-			.addr = (uintptr_t)address,
-			.len = length,
-			.flags = flags,
-		};
-		want_ok(ioctl(fd, DROPPABLE_IOC_DROP, &drop));
-		dropped += drop.dropped;
-		if (drop.pinned <= held_pages)
-			break;
-		note("%llu pages are held for a moment",
-		     (unsigned long long)drop.pinned);
-		pause_seconds(0.01);
-	}
-	drop.dropped = dropped;
+	want_ok(ioctl(fd, DROPPABLE_IOC_DROP, &drop));
 	return drop;
 }
 
@@ -575,7 +557,6 @@ TEST(drop_held, "line 22: a drop of a range, a mapping, a file, and of everythin
 	area = map_of(fd, PAGES * PAGE);
 	fill(area, HELD, TAG, 1);
 	hold(area, HELD);
-	held_pages = HELD;
 	for (int i = 0; i < 3; i++) {
 		fill(area, PAGES, TAG, 2 + i);
 		skipped[0] = file_counter(fd, "pinned");

@@ -5,6 +5,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <grp.h>
 #include <sched.h>
 #include <signal.h>
@@ -500,6 +501,41 @@ size_t meminfo(const char *field)
 size_t vmstat(const char *field)
 {
 	return number_in("/proc/vmstat", field);
+}
+
+size_t zoneinfo(const char *field)
+{
+	FILE *file = fopen("/proc/zoneinfo", "re");
+	size_t length = strlen(field);
+	char line[256];
+	size_t sum = 0;
+
+	want(file);
+	while (fgets(line, sizeof(line), file)) {
+		const char *at = line + strspn(line, " ");
+
+		if (!strncmp(at, field, length) && at[length] == ' ')
+			sum += strtoul(at + length, NULL, 10);
+	}
+	fclose(file);
+	return sum;
+}
+
+size_t memory_free(void)
+{
+	return meminfo("MemFree") + zoneinfo("count:") * PAGE;
+}
+
+void empty_caches(void)
+{
+	glob_t caches;
+
+	write_file("/proc/sys/vm/drop_caches", "3");
+	if (glob("/sys/kernel/slab/*/shrink", 0, NULL, &caches))
+		return;
+	for (size_t i = 0; i < caches.gl_pathc; i++)
+		write_file(caches.gl_pathv[i], "1");
+	globfree(&caches);
 }
 
 size_t process_status(pid_t pid, const char *field)

@@ -295,25 +295,6 @@ TEST(lowered_high, "line 15: memory.high lowered from 64 MB to 40 MB drops at mo
 	want_le(lower("memory.high"), PAGES_OF(24 * MIB) * 115 / 100);
 }
 
-/* Pages that reclaim keeps free: a number summed over the zones. */
-static size_t zones(const char *field)
-{
-	FILE *file = fopen("/proc/zoneinfo", "re");
-	size_t length = strlen(field);
-	char line[256];
-	size_t sum = 0;
-
-	want(file);
-	while (fgets(line, sizeof(line), file)) {
-		const char *at = line + strspn(line, " ");
-
-		if (!strncmp(at, field, length) && at[length] == ' ')
-			sum += strtoul(at + length, NULL, 10);
-	}
-	fclose(file);
-	return sum;
-}
-
 /* It fills the machine: not one that anybody works on. */
 static void need_guest(void)
 {
@@ -340,7 +321,7 @@ TEST_WITHIN(global, 200, "line 15: a hog takes 48 MB more than is free, and stop
 	area = mem_map(pages * PAGE);
 	fill(area, pages, TAG, 1);
 	/* kswapd frees up to here by itself. */
-	spare = zones("high");
+	spare = zoneinfo("high");
 	free_pages = meminfo("MemFree") / PAGE;
 	want_ge(free_pages, spare);
 	size = (free_pages - spare) * PAGE + BEYOND;

@@ -36,23 +36,59 @@ static void new_tag(void)
 	tag = 0x4000 | ((unsigned int)getpid() * 4 + count++) % 0x4000;
 }
 
-/* Pages of a piece of memory that hold three of our words or more. */
-static size_t search_piece(int fd, char *buffer, off_t offset, size_t size)
+/* Three of our words, or more. */
+static bool is_ours(const void *page)
 {
+	return count_words(page, tag) > 2;
+}
+
+/*
+ * The kernel reads through a page of its own, and when it comes to that one it
+ * finds what it read before.  So whatever is found is read once more, after the
+ * lowest page of all, which is nobody's.
+ */
+static bool is_there(int fd, off_t lowest, off_t offset)
+{
+	static char page[PAGE];
+	bool there;
+
+	want_eq(pread(fd, page, PAGE, lowest), PAGE);
+	want(!is_ours(page));
+	want_eq(pread(fd, page, PAGE, offset), PAGE);
+	there = is_ours(page);
+	memset(page, 0, PAGE);
+	return there;
+}
+
+struct piece {
+	int fd;
+	char *buffer;
+	off_t lowest, offset;
+	size_t size;
+};
+
+/* Pages of a piece of memory that are ours. */
+static size_t search_piece(const struct piece *piece)
+{
+	off_t end = piece->offset + (off_t)piece->size;
 	size_t found = 0;
-	ssize_t got;
 
-	for (size_t at = 0; at < size; at += CHUNK) {
-		size_t wanted = size - at < CHUNK ? size - at : CHUNK;
+	for (off_t at = piece->offset; at < end; at += CHUNK) {
+		size_t wanted = end - at < (off_t)CHUNK ? (size_t)(end - at) :
+							   CHUNK;
+		ssize_t got = pread(piece->fd, piece->buffer, wanted, at);
+		bool ours[CHUNK / PAGE] = { 0 };
 
-		got = pread(fd, buffer, wanted, offset + (off_t)at);
 		/* A hole. */
 		if (got <= 0)
 			continue;
-		for (size_t i = 0; i + PAGE <= (size_t)got; i += PAGE)
-			found += count_words(buffer + i, tag) > 2;
-		/* What was found isn't to be found here the next time. */
-		memset(buffer, 0, (size_t)got);
+		for (size_t i = 0; (i + 1) * PAGE <= (size_t)got; i++)
+			ours[i] = is_ours(piece->buffer + i * PAGE);
+		/* What was found isn't to be found here. */
+		memset(piece->buffer, 0, (size_t)got);
+		for (size_t i = 0; i < CHUNK / PAGE; i++)
+			found += ours[i] && is_there(piece->fd, piece->lowest,
+						     at + (off_t)(i * PAGE));
 	}
 	return found;
 }
@@ -61,14 +97,14 @@ static size_t search_piece(int fd, char *buffer, off_t offset, size_t size)
 static size_t search(void)
 {
 	int fd = open("/proc/kcore", O_RDONLY | O_CLOEXEC);
+	struct piece piece = { .fd = fd };
 	size_t found = 0, searched = 0;
 	Elf64_Phdr header;
 	Elf64_Ehdr elf;
-	char *buffer;
 
 	if (fd < 0)
 		skip("/proc/kcore: %s", tap_errno(errno));
-	buffer = anon_map(CHUNK);
+	piece.buffer = anon_map(CHUNK);
 	want_eq(pread(fd, &elf, sizeof(elf), 0), sizeof(elf));
 	for (unsigned int i = 0; i < elf.e_phnum; i++) {
 		want_eq(pread(fd, &header, sizeof(header),
@@ -79,12 +115,15 @@ static size_t search(void)
 		    header.p_paddr == (Elf64_Addr)-1 ||
 		    header.p_vaddr >= 0xffffffff80000000)
 			continue;
-		found += search_piece(fd, buffer, (off_t)header.p_offset,
-				      header.p_memsz);
+		piece.offset = (off_t)header.p_offset;
+		piece.size = header.p_memsz;
+		if (!searched)
+			piece.lowest = piece.offset;
+		found += search_piece(&piece);
 		searched += header.p_memsz;
 	}
 	close(fd);
-	want_ok(munmap(buffer, CHUNK));
+	want_ok(munmap(piece.buffer, CHUNK));
 	want_ge(searched, meminfo("MemTotal"));
 	return found;
 }

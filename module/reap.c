@@ -40,25 +40,46 @@
  */
 #define LOOKS		6U
 
-/* Ranges kept apart; with more, the nearest grow together. */
-#define NOTES	8
+/*
+ * Ranges kept apart; with more, the nearest grow together, and then what lies
+ * between counts as discarded as well.
+ */
+#define NOTES	24
 
 /**
  * struct note - a range of addresses
  * @start:	first
  * @end:	behind the last
- * @time:	of the latest unmapping in it, by the reaper's clock
+ * @time:	of the unmapping, by the reaper's clock
+ * @settled:	nothing in it is DROPPABLE_SLOT_HELD from before @time any more:
+ *		what is left is to free what nothing maps
  */
 struct note {
 	unsigned long start;
 	unsigned long end;
 	u32 time;
+	bool settled;
 };
 
-/* Address ranges in which something was unmapped. */
+/* Address ranges in which something was unmapped; they may overlap. */
 struct notes {
 	unsigned int nr;
 	struct note note[NOTES];
+};
+
+/**
+ * struct unmappings - those between their start and end, of the whole mm
+ * @nr:		how many are listed
+ * @unlisted:	how many more there are: any address may be theirs
+ * @at:		their ranges
+ */
+struct unmappings {
+	unsigned int nr;
+	unsigned int unlisted;
+	struct {
+		unsigned long start;
+		unsigned long end;
+	} at[NOTES];
 };
 
 /**
@@ -70,12 +91,11 @@ struct notes {
  * @lock:	protects all that follows but the work; nests inside everything
  * @ours:	where VMAs of ours are, or were: what happens elsewhere is of no
  *		interest
+ * @now:	unmappings under way: they may be through with a page or not
  * @new:	unmapped and not looked at yet
- * @busy:	being looked at by @work
- * @clock:	ticks at every start and end of an unmapping
- * @unmapping:	unmappings between their start and end: while there is one,
- *		the notes stay, since what is mapped yet may not be soon
- * @began:	@clock before the first of those
+ * @busy:	being looked at by @work; empty whenever nobody has mmap_lock for
+ *		reading
+ * @clock:	ticks at every end of an unmapping
  * @looks:	how often @work had to leave what was discarded, in a row
  * @delay:	until the next look, in microseconds
  * @work:	the look
@@ -86,11 +106,10 @@ struct reaper {
 	struct mm_struct *mm;
 	spinlock_t lock;
 	struct notes ours;
+	struct unmappings now;
 	struct notes new;
 	struct notes busy;
 	u32 clock;
-	unsigned int unmapping;
-	u32 began;
 	unsigned int looks;
 	unsigned int delay;
 	struct delayed_work work;
@@ -102,12 +121,6 @@ static struct workqueue_struct *queue;
 /* Reapers that end() hasn't freed yet. */
 static atomic_t live;
 
-/* Notes don't live for half of the clock's range. */
-static bool after(u32 time, u32 other)
-{
-	return (s32)(time - other) > 0;
-}
-
 static unsigned long distance(const struct note *a, const struct note *b)
 {
 	if (a->end < b->start)
@@ -115,21 +128,46 @@ static unsigned long distance(const struct note *a, const struct note *b)
 	return b->end < a->start ? a->start - b->end : 0;
 }
 
-static void add_note(struct notes *notes, const struct note *new)
+/* Whether @note says all that @other does. */
+static bool says(const struct note *note, const struct note *other)
 {
-	struct note *note, *nearest = NULL;
+	return note->start <= other->start && note->end >= other->end &&
+	       note->settled == other->settled &&
+	       !droppable_reap_after(other->time, note->time);
+}
 
-	for (note = notes->note; note < notes->note + notes->nr; note++)
-		if (!nearest || distance(note, new) < distance(nearest, new))
-			nearest = note;
-	if (notes->nr < NOTES && (!nearest || distance(nearest, new))) {
-		notes->note[notes->nr++] = *new;
-		return;
-	}
+/* There is no room for another: the nearest says more than it should. */
+static void widen_nearest(struct notes *notes, const struct note *new)
+{
+	struct note *nearest = &notes->note[0];
+	unsigned int i;
+
+	for (i = 1; i < notes->nr; i++)
+		if (distance(&notes->note[i], new) < distance(nearest, new))
+			nearest = &notes->note[i];
 	nearest->start = min(nearest->start, new->start);
 	nearest->end = max(nearest->end, new->end);
-	if (after(new->time, nearest->time))
+	if (droppable_reap_after(new->time, nearest->time))
 		nearest->time = new->time;
+	nearest->settled &= new->settled;
+}
+
+static void add_note(struct notes *notes, const struct note *new)
+{
+	unsigned int i = 0;
+
+	while (i < notes->nr) {
+		if (says(&notes->note[i], new))
+			return;
+		if (says(new, &notes->note[i]))
+			notes->note[i] = notes->note[--notes->nr];
+		else
+			i++;
+	}
+	if (notes->nr < NOTES)
+		notes->note[notes->nr++] = *new;
+	else
+		widen_nearest(notes, new);
 }
 
 static bool noted(const struct notes *notes, unsigned long address, u32 since)
@@ -138,9 +176,46 @@ static bool noted(const struct notes *notes, unsigned long address, u32 since)
 
 	for (note = notes->note; note < notes->note + notes->nr; note++)
 		if (address >= note->start && address < note->end &&
-		    after(note->time, since))
+		    !note->settled && droppable_reap_after(note->time, since))
 			return true;
 	return false;
+}
+
+static void begin(struct unmappings *now, unsigned long start,
+		  unsigned long end)
+{
+	if (now->nr == ARRAY_SIZE(now->at)) {
+		now->unlisted++;
+		return;
+	}
+	now->at[now->nr].start = start;
+	now->at[now->nr++].end = end;
+}
+
+/* The reaper may have come after the start: then that wasn't heard. */
+static void finish(struct unmappings *now, unsigned long start,
+		   unsigned long end)
+{
+	unsigned int i;
+
+	for (i = 0; i < now->nr; i++) {
+		if (now->at[i].start != start || now->at[i].end != end)
+			continue;
+		now->at[i] = now->at[--now->nr];
+		return;
+	}
+	if (now->unlisted)
+		now->unlisted--;
+}
+
+static bool under_way(const struct unmappings *now, unsigned long address)
+{
+	unsigned int i;
+
+	for (i = 0; i < now->nr; i++)
+		if (address >= now->at[i].start && address < now->at[i].end)
+			return true;
+	return now->unlisted;
 }
 
 /* Notes the parts of a range that are ours, now.  False if there are none. */
@@ -186,9 +261,7 @@ static int range_start(struct mmu_notifier *notifier,
 	if (!is_discard(range))
 		return 0;
 	spin_lock(&reaper->lock);
-	if (!reaper->unmapping++)
-		reaper->began = reaper->clock;
-	note_ours(reaper, range->start, range->end);
+	begin(&reaper->now, range->start, range->end);
 	spin_unlock(&reaper->lock);
 	return 0;
 }
@@ -203,9 +276,7 @@ static void range_end(struct mmu_notifier *notifier,
 	if (!is_discard(range))
 		return;
 	spin_lock(&reaper->lock);
-	/* The reaper may have come between: then the start wasn't heard. */
-	if (reaper->unmapping)
-		reaper->unmapping--;
+	finish(&reaper->now, range->start, range->end);
 	any = note_ours(reaper, range->start, range->end);
 	reaper->looks = 0;
 	delay = reaper->delay;
@@ -215,18 +286,21 @@ static void range_end(struct mmu_notifier *notifier,
 				   usecs_to_jiffies(delay));
 }
 
-static unsigned int reap_vma(struct vm_area_struct *vma, unsigned long start,
-			     unsigned long end, unsigned int how)
+static unsigned int reap_vma(struct vm_area_struct *vma,
+			     const struct note *note, unsigned int how)
 {
 	struct droppable_region *region = READ_ONCE(vma->vm_private_data);
 	pgoff_t first, last;
 
 	if (!region)
 		return 0;
-	first = droppable_region_index(region, vma, max(start, vma->vm_start));
-	last = droppable_region_index(region, vma, min(end, vma->vm_end) - 1);
-	return droppable_region_reap(region, first, last,
-				     DROPPABLE_REAP_DISCARDED | how);
+	first = droppable_region_index(region, vma,
+				       max(note->start, vma->vm_start));
+	last = droppable_region_index(region, vma,
+				      min(note->end, vma->vm_end) - 1);
+	if (!note->settled)
+		how |= DROPPABLE_REAP_DISCARDED;
+	return droppable_region_reap(region, first, last, how, note->time);
 }
 
 /* Returns what droppable_region_reap() does. */
@@ -243,10 +317,25 @@ static unsigned int reap_note(struct mm_struct *mm, const struct note *note,
 		if (!vma || vma->vm_start >= note->end)
 			break;
 		if (vma->vm_ops == &droppable_vm_ops)
-			left |= reap_vma(vma, start, note->end, how);
+			left |= reap_vma(vma, note, how);
 		start = vma->vm_end;
 	}
 	return left;
+}
+
+static void note_again(struct notes *to, const struct notes *from,
+		       const unsigned int *left)
+{
+	struct note note;
+	unsigned int i;
+
+	for (i = 0; i < from->nr; i++) {
+		if (!left[i])
+			continue;
+		note = from->note[i];
+		note.settled |= !(left[i] & DROPPABLE_REAP_LEFT_LOCKED);
+		add_note(to, &note);
+	}
 }
 
 /* Notes again what is left; if it is only held, not for ever. */
@@ -262,9 +351,7 @@ static void note_left(struct reaper *reaper, const unsigned int *left)
 	reaper->looks = min(reaper->looks + 1, LOOKS);
 	if (reaper->looks == LOOKS && !(all & DROPPABLE_REAP_LEFT_LOCKED))
 		return;
-	for (i = 0; i < reaper->busy.nr; i++)
-		if (left[i])
-			add_note(&reaper->new, &reaper->busy.note[i]);
+	note_again(&reaper->new, &reaper->busy, left);
 	queue_delayed_work(queue, &reaper->work,
 			   usecs_to_jiffies(DELAY_MIN << reaper->looks));
 }
@@ -281,16 +368,14 @@ static void reap(struct work_struct *work)
 	/* An exiting mm frees everything itself. */
 	if (!mmget_not_zero(mm))
 		return;
+	mmap_read_lock(mm);
 	spin_lock(&reaper->lock);
 	reaper->busy = reaper->new;
-	if (!reaper->unmapping)
-		reaper->new.nr = 0;
+	reaper->new.nr = 0;
 	spin_unlock(&reaper->lock);
 
-	mmap_read_lock(mm);
 	for (i = 0; i < reaper->busy.nr; i++)
 		left[i] = reap_note(mm, &reaper->busy.note[i], 0);
-	mmap_read_unlock(mm);
 
 	took = ktime_us_delta(ktime_get(), start);
 	spin_lock(&reaper->lock);
@@ -299,6 +384,7 @@ static void reap(struct work_struct *work)
 	reaper->delay = clamp_t(s64, took * DELAY_PER_WORK, DELAY_MIN,
 				DELAY_MAX);
 	spin_unlock(&reaper->lock);
+	mmap_read_unlock(mm);
 	/* If it is the last, the unmapping must not wait for this worker. */
 	mmput_async(mm);
 }
@@ -359,23 +445,30 @@ static void watch(struct reaper *reaper, struct vm_area_struct *vma)
  * @notifier:	from droppable_reap_watch(), or NULL
  * @vma:	of ours, new beside the old one; mmap_lock held for writing
  *
- * What is noted at the old place is looked at while that is still there.
+ * What is noted is looked at before: at the old place while that is still there,
+ * and at the new one, where it isn't about this VMA.
  */
 void droppable_reap_moved(struct mmu_notifier *notifier,
 			  struct vm_area_struct *vma)
 {
+	unsigned int left[NOTES], i;
 	struct reaper *reaper;
 	struct notes notes;
-	unsigned int i;
 
 	if (!notifier)
 		return;
 	reaper = container_of(notifier, struct reaper, notifier);
 	spin_lock(&reaper->lock);
+	VM_WARN_ON_ONCE(reaper->busy.nr);
 	notes = reaper->new;
+	reaper->new.nr = 0;
 	spin_unlock(&reaper->lock);
 	for (i = 0; i < notes.nr; i++)
-		reap_note(vma->vm_mm, &notes.note[i], DROPPABLE_REAP_WAIT);
+		left[i] = reap_note(vma->vm_mm, &notes.note[i],
+				    DROPPABLE_REAP_WAIT);
+	spin_lock(&reaper->lock);
+	note_again(&reaper->new, &notes, left);
+	spin_unlock(&reaper->lock);
 	watch(reaper, vma);
 }
 
@@ -417,8 +510,6 @@ void droppable_reap_unwatch(struct mmu_notifier *notifier)
 /**
  * droppable_reap_clock - the time, to ask droppable_reap_noted() with
  * @notifier:	from droppable_reap_watch(), or NULL
- *
- * An unmapping that is under way counts as one that is to come.
  */
 u32 droppable_reap_clock(struct mmu_notifier *notifier)
 {
@@ -429,7 +520,7 @@ u32 droppable_reap_clock(struct mmu_notifier *notifier)
 		return 0;
 	reaper = container_of(notifier, struct reaper, notifier);
 	spin_lock(&reaper->lock);
-	time = reaper->unmapping ? reaper->began : reaper->clock;
+	time = reaper->clock;
 	spin_unlock(&reaper->lock);
 	return time;
 }
@@ -440,7 +531,8 @@ u32 droppable_reap_clock(struct mmu_notifier *notifier)
  * @address:	of the page
  * @since:	by droppable_reap_clock(); the folio has not been mapped since
  *
- * Of what was noted and looked at already this knows nothing: there
+ * An unmapping that is under way may have met the page before the drop did, and
+ * counts.  Of what was noted and looked at already this knows nothing: there
  * DROPPABLE_SLOT_HELD is gone.
  */
 bool droppable_reap_noted(struct mmu_notifier *notifier, unsigned long address,
@@ -453,7 +545,8 @@ bool droppable_reap_noted(struct mmu_notifier *notifier, unsigned long address,
 		return false;
 	reaper = container_of(notifier, struct reaper, notifier);
 	spin_lock(&reaper->lock);
-	yes = noted(&reaper->new, address, since) ||
+	yes = under_way(&reaper->now, address) ||
+	      noted(&reaper->new, address, since) ||
 	      noted(&reaper->busy, address, since);
 	spin_unlock(&reaper->lock);
 	return yes;

@@ -121,20 +121,33 @@ int droppable_region_moved(struct vm_area_struct *vma)
 {
 	struct droppable_region *region = vma->vm_private_data;
 
-	if (region)
-		droppable_reap_moved(region->reaper, vma);
+	if (!region)
+		return 0;
+	region->moved = vma->vm_pgoff;
+	region->moved_nr = vma_pages(vma);
+	droppable_reap_moved(region->reaper, vma);
 	return 0;
 }
 
-/* What droppable_region_reap() returns, of one folio. */
-static unsigned int reap_folio(struct folio *folio, unsigned int how)
+/* Whether a drop unmapped it, and it is the page's content nevertheless. */
+static bool is_held(struct droppable_slot *slot, unsigned int how, u32 time)
 {
-	if (folio_mapped(folio)) {
+	if (!(slot->flags & DROPPABLE_SLOT_HELD) || how & DROPPABLE_REAP_GONE)
+		return false;
+	return !(how & DROPPABLE_REAP_DISCARDED) ||
+	       !droppable_reap_after(time, slot->held_at);
+}
+
+/* What droppable_region_reap() returns, of one folio. */
+static unsigned int reap_folio(struct folio *folio, unsigned int how, u32 time)
+{
+	struct droppable_slot *slot = droppable_slot_of(folio);
+
+	if (folio_mapped(folio) || is_held(slot, how, time)) {
 		folio_unlock(folio);
 		return 0;
 	}
-	if (how & DROPPABLE_REAP_DISCARDED)
-		droppable_slot_of(folio)->flags &= ~DROPPABLE_SLOT_HELD;
+	slot->flags &= ~DROPPABLE_SLOT_HELD;
 	if (droppable_region_remove_if_unused(folio))
 		return 0;
 	folio_unlock(folio);
@@ -142,7 +155,7 @@ static unsigned int reap_folio(struct folio *folio, unsigned int how)
 }
 
 static unsigned int reap_index(struct droppable_region *region, pgoff_t index,
-			       unsigned int how)
+			       unsigned int how, u32 time)
 {
 	struct folio *folio;
 	unsigned int left;
@@ -154,7 +167,7 @@ static unsigned int reap_index(struct droppable_region *region, pgoff_t index,
 	if (!folio)
 		return xa_load(&region->folios, index) ?
 			DROPPABLE_REAP_LEFT_LOCKED : 0;
-	left = reap_folio(folio, how);
+	left = reap_folio(folio, how, time);
 	folio_put(folio);
 	return left;
 }
@@ -164,9 +177,11 @@ static unsigned int reap_index(struct droppable_region *region, pgoff_t index,
  * @region:	kept alive by the caller's mmap_lock
  * @first:	index
  * @last:	index, included
- * @how:	DROPPABLE_REAP_DISCARDED: by its owner, so that what a drop
- *		unmapped and found held isn't to come back either;
- *		DROPPABLE_REAP_WAIT: for folio locks
+ * @how:	DROPPABLE_REAP_DISCARDED: by its owner at @time, so that what a
+ *		drop unmapped before that and found held isn't to come back
+ *		either; DROPPABLE_REAP_GONE: nor is anything, since the pages
+ *		are gone themselves; DROPPABLE_REAP_WAIT: for folio locks
+ * @time:	by droppable_reap_clock(); with DROPPABLE_REAP_DISCARDED
  *
  * Returns what nothing maps and yet stays: DROPPABLE_REAP_LEFT_HELD if
  * somebody holds one; without waiting, DROPPABLE_REAP_LEFT_LOCKED if one is
@@ -175,7 +190,7 @@ static unsigned int reap_index(struct droppable_region *region, pgoff_t index,
  */
 unsigned int droppable_region_reap(struct droppable_region *region,
 				   pgoff_t first, pgoff_t last,
-				   unsigned int how)
+				   unsigned int how, u32 time)
 {
 	struct folio *folio;
 	unsigned long index;
@@ -189,7 +204,7 @@ unsigned int droppable_region_reap(struct droppable_region *region,
 		 * unmap, which stays noted.
 		 */
 		if (!folio_mapped(folio))
-			left |= reap_index(region, index, how);
+			left |= reap_index(region, index, how, time);
 	}
 	return left;
 }
@@ -241,12 +256,17 @@ void droppable_region_close(struct vm_area_struct *vma)
 		return;
 	}
 	/*
-	 * The range is mapped nowhere any more, unless an mremap() moved it.
-	 * mmap_lock is held for writing: no other VMA of it can go meanwhile.
+	 * Moved, its pages go on elsewhere; else they are gone.  mmap_lock is held
+	 * for writing: no other VMA of the region can go meanwhile.
 	 */
+	if (region->moved_nr == vma_pages(vma) &&
+	    region->moved == vma->vm_pgoff) {
+		region->moved_nr = 0;
+		return;
+	}
 	first = droppable_region_index(region, vma, vma->vm_start);
 	droppable_region_reap(region, first, first + vma_pages(vma) - 1,
-			      DROPPABLE_REAP_WAIT);
+			      DROPPABLE_REAP_GONE | DROPPABLE_REAP_WAIT, 0);
 }
 
 /*

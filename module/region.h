@@ -38,7 +38,8 @@ struct mmu_notifier;
 
 /* How droppable_region_reap() looks... */
 #define DROPPABLE_REAP_DISCARDED	(1U << 0)
-#define DROPPABLE_REAP_WAIT		(1U << 1)
+#define DROPPABLE_REAP_GONE		(1U << 1)
+#define DROPPABLE_REAP_WAIT		(1U << 2)
 /* ...and what it leaves. */
 #define DROPPABLE_REAP_LEFT_HELD	(1U << 0)
 #define DROPPABLE_REAP_LEFT_LOCKED	(1U << 1)
@@ -75,6 +76,9 @@ struct mmu_notifier;
  *		the VMAs' vm_file keeps it until after the last close
  *		(invariant)
  * @base:	vm_pgoff of index 0 (invariant)
+ * @moved:	vm_pgoff of a VMA that mremap() is moving
+ * @moved_nr:	its pages, or 0: the old place of both is yet to be closed.
+ *		Protected by mmap_lock, held for writing
  * @resident:	folios in @folios
  * @hand:	index where recycling looks next
  * @recent:	the indices populated last, round robin: recycling spares them,
@@ -104,6 +108,8 @@ struct droppable_region {
 	struct mm_struct *mm;
 	struct droppable_file *file;
 	pgoff_t base;
+	pgoff_t moved;
+	unsigned long moved_nr;
 	atomic_long_t resident;
 	pgoff_t hand;
 	pgoff_t recent[DROPPABLE_RECENT];
@@ -140,7 +146,7 @@ bool droppable_region_spares(struct droppable_region *region, pgoff_t index);
 void droppable_region_removed(struct droppable_slot *slot);
 unsigned int droppable_region_reap(struct droppable_region *region,
 				   pgoff_t first, pgoff_t last,
-				   unsigned int how);
+				   unsigned int how, u32 time);
 void droppable_region_remove(struct folio *folio);
 bool droppable_region_remove_if_unused(struct folio *folio);
 

@@ -298,7 +298,8 @@ static unsigned int reap_vma(struct vm_area_struct *vma,
 				       max(note->start, vma->vm_start));
 	last = droppable_region_index(region, vma,
 				      min(note->end, vma->vm_end) - 1);
-	if (!note->settled)
+	/* One that watches nothing has no time to compare with. */
+	if (!note->settled && region->reaper)
 		how |= DROPPABLE_REAP_DISCARDED;
 	return droppable_region_reap(region, first, last, how, note->time);
 }

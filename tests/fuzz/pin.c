@@ -37,6 +37,13 @@ struct held {
 
 static __thread struct held pins[PINS];
 
+/* No more in all with many threads than with four. */
+static unsigned int pages_max(void)
+{
+	return self.threads > 4 ? PIN_PAGES_MAX * 4 / self.threads :
+				  PIN_PAGES_MAX;
+}
+
 static bool is_own(unsigned int index)
 {
 	return index % self.threads == self.id;
@@ -229,8 +236,8 @@ bool op_pin(const struct op *op)
 			     .first = op->page, .count = op->count };
 	unsigned int free;
 
-	if (held.count > PIN_PAGES_MAX)
-		held.count = PIN_PAGES_MAX;
+	if (held.count > pages_max())
+		held.count = pages_max();
 	for (free = 0; free < PINS && pins[free].id; free++)
 		;
 	if (free == PINS || pages->slot == NOWHERE)

@@ -363,7 +363,7 @@ static void reap(struct work_struct *work)
 					     struct reaper, work);
 	struct mm_struct *mm = reaper->mm;
 	ktime_t start = ktime_get();
-	unsigned int left[NOTES], i;
+	unsigned int left[NOTES] = { 0 }, i;
 	s64 took;
 
 	/* An exiting mm frees everything itself. */
@@ -452,7 +452,7 @@ static void watch(struct reaper *reaper, struct vm_area_struct *vma)
 void droppable_reap_moved(struct mmu_notifier *notifier,
 			  struct vm_area_struct *vma)
 {
-	unsigned int left[NOTES], i;
+	unsigned int left[NOTES] = { 0 }, i;
 	struct reaper *reaper;
 	struct notes notes;
 

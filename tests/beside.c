@@ -13,7 +13,7 @@
 #include "memory.h"
 
 #define TAG 0xbe51
-#define PAGES 64U
+#define PAGES 256U
 #define ROUNDS 20U
 
 /* Every fourth, so none is another's neighbour, and none is pinned. */

@@ -272,26 +272,33 @@ static inline struct mem_cgroup *compat_set_active_memcg(struct mem_cgroup *to)
 #define set_active_memcg	compat_set_active_memcg
 #endif
 
+/* Of the object that a folio is charged with, at least, in bytes. */
+#define DROPPABLE_CHARGE_SIZE	32
+
 /*
  * Charging a folio to the cgroup.  5.11 and later: __GFP_ACCOUNT does it.
  *
  * 5.10 marks such pages by a page type, which shares its word with the mapcount
  * and so can't be mapped.  What it can charge is the page cache: the folio goes
- * into the cache of the inode that its VMAs hang in, at an offset where nothing
- * maps or looks, and has one more reference for it.  memory.stat shows it as
- * "file" then.
+ * into the cache of the inode that its VMAs hang in, below the offsets where
+ * anything is mapped, and has one more reference for it.  memory.stat shows it
+ * as "file" then.
+ *
+ * The cache's nodes are charged too.  By the slab object that each folio has,
+ * neighbours share their nodes; by the folio's own address they would not.
  */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(5, 11, 0)
 #define DROPPABLE_GFP_CHARGE	((__force gfp_t)0)
 #define DROPPABLE_CHARGE_REFS	1
-#define DROPPABLE_CHARGE_INDEX	(1UL << (BITS_PER_LONG - 14))
+#define DROPPABLE_CHARGE_END	(1UL << (BITS_PER_LONG - 17))
 
 static inline int droppable_charge_folio(struct page *page,
 					 struct address_space *mapping,
-					 gfp_t gfp)
+					 const void *object, gfp_t gfp)
 {
 	return add_to_page_cache_locked(page, mapping,
-			DROPPABLE_CHARGE_INDEX + page_to_pfn(page), gfp);
+			virt_to_phys((void *)object) / DROPPABLE_CHARGE_SIZE,
+			gfp);
 }
 
 static inline void droppable_uncharge_folio(struct page *page)
@@ -317,10 +324,11 @@ static inline void droppable_charge_init(struct address_space *mapping)
 #else
 #define DROPPABLE_GFP_CHARGE	__GFP_ACCOUNT
 #define DROPPABLE_CHARGE_REFS	0
+#define DROPPABLE_CHARGE_END	0UL
 
 static inline int droppable_charge_folio(struct folio *folio,
 					 struct address_space *mapping,
-					 gfp_t gfp)
+					 const void *object, gfp_t gfp)
 {
 	return 0;
 }

@@ -47,7 +47,8 @@ static struct folio *alloc_counter(struct droppable_file *df)
 	if (!folio)
 		return NULL;
 	folio_lock(folio);
-	err = droppable_charge_folio(folio, df->inode->i_mapping, GFP_KERNEL);
+	err = droppable_charge_folio(folio, df->inode->i_mapping, df,
+				     GFP_KERNEL);
 	folio_unlock(folio);
 	if (!err)
 		return folio;
@@ -79,6 +80,7 @@ struct droppable_file *droppable_file_alloc(void)
 	inode->i_size = MAX_LFS_FILESIZE;
 	droppable_charge_init(inode->i_mapping);
 	df->inode = inode;
+	atomic_long_set(&df->next, DROPPABLE_CHARGE_END);
 	init_waitqueue_head(&df->readers);
 	xa_init_flags(&df->pins, XA_FLAGS_ALLOC1 | XA_FLAGS_ACCOUNT);
 	return df;
@@ -108,8 +110,8 @@ pgoff_t droppable_file_next_pgoff(struct droppable_file *df,
 
 	if (likely(end < DROPPABLE_PGOFF_MAX))
 		return end - pages;
-	atomic_long_set(&df->next, pages);
-	return 0;
+	atomic_long_set(&df->next, DROPPABLE_CHARGE_END + pages);
+	return DROPPABLE_CHARGE_END;
 }
 
 /**

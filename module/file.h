@@ -12,9 +12,9 @@
 
 struct folio;
 
-/* vm_pgoff of memory stays below this ... */
+/* vm_pgoff of memory is from DROPPABLE_CHARGE_END on, and below this ... */
 #define DROPPABLE_PGOFF_MAX	(1UL << (BITS_PER_LONG - 15))
-/* ... and that of the counter page is this.  DROPPABLE_CHARGE_INDEX is above. */
+/* ... and that of the counter page is this. */
 #define DROPPABLE_COUNTER_PGOFF	DROPPABLE_PGOFF_MAX
 
 /**

@@ -20,6 +20,7 @@ static struct kmem_cache *slot_cache;
 
 int droppable_slot_init(void)
 {
+	BUILD_BUG_ON(sizeof(struct droppable_slot) < DROPPABLE_CHARGE_SIZE);
 	slot_cache = KMEM_CACHE(droppable_slot, SLAB_ACCOUNT);
 	return slot_cache ? 0 : -ENOMEM;
 }
@@ -94,7 +95,8 @@ struct droppable_slot *droppable_slot_alloc(struct vm_area_struct *vma,
 	slot->flags = 0;
 	slot->folio = page_folio(page);
 	folio_lock(slot->folio);	/* nobody else knows it: no wait */
-	if (droppable_charge_folio(slot->folio, vma->vm_file->f_mapping, gfp))
+	if (droppable_charge_folio(slot->folio, vma->vm_file->f_mapping, slot,
+				   gfp))
 		goto free_folio;
 	droppable_set_private(slot->folio, slot);
 	charge_end(old);
@@ -124,8 +126,8 @@ void droppable_slot_free(struct droppable_slot *slot, int own)
 
 	VM_WARN_ON_ONCE(!folio_test_locked(folio));
 	droppable_set_private(folio, NULL);
-	kmem_cache_free(slot_cache, slot);
 	droppable_uncharge_folio(folio);
+	kmem_cache_free(slot_cache, slot);
 	if (READ_ONCE(scrub) && folio_ref_count(folio) == 1 + own)
 		clear_highpage(folio_page(folio, 0));
 	folio_unlock(folio);

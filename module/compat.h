@@ -45,6 +45,7 @@ static inline void vm_flags_mod(struct vm_area_struct *vma,
 #define folio_alloc(gfp, order)	alloc_pages(gfp, order)
 #define folio_trylock(f)	trylock_page(f)
 #define folio_lock(f)		lock_page(f)
+#define folio_lock_killable(f)	lock_page_killable(f)
 #define folio_unlock(f)		unlock_page(f)
 #define folio_get(f)		get_page(f)
 #define folio_put(f)		put_page(f)

@@ -22,6 +22,17 @@
 #define CREATE_TRACE_POINTS
 #include "trace.h"
 
+/* Whether it is known, or must be believed, without asking the notes. */
+static bool is_content(struct droppable_region *region, struct folio *folio)
+{
+	struct droppable_slot *slot = droppable_slot_of(folio);
+
+	if (slot->flags & DROPPABLE_SLOT_FRESH)
+		return true;
+	return !region->reaper && slot->flags & DROPPABLE_SLOT_HELD &&
+	       droppable_slot_pinned(folio, 1);
+}
+
 /**
  * droppable_fault_revives - whether an unmapped folio is the page's content
  * @region:	of the folio
@@ -40,53 +51,61 @@ bool droppable_fault_revives(struct droppable_region *region,
 {
 	struct droppable_slot *slot = droppable_slot_of(folio);
 
-	if (slot->flags & DROPPABLE_SLOT_FRESH)
+	if (is_content(region, folio))
 		return true;
-	return slot->flags & DROPPABLE_SLOT_HELD &&
-	       (droppable_slot_pinned(folio, 1) || region->reaper) &&
+	return region->reaper && slot->flags & DROPPABLE_SLOT_HELD &&
 	       !droppable_reap_noted(region->reaper, address, slot->held_at);
 }
 
-/* Makes it the page's content.  False: it is unlocked and out of the store. */
-static bool revive(struct droppable_region *region, struct folio *folio,
-		   unsigned long address)
+/*
+ * Makes it the page's content, as 1 or a zeroed one, as 0; -ENOENT: it is out of
+ * the store, and unlocked.  -EAGAIN: it must not be mapped just now.
+ */
+static int revive(struct droppable_region *region, struct folio *folio,
+		  pgoff_t index, unsigned long address)
 {
-	bool revives = droppable_fault_revives(region, folio, address);
+	struct droppable_slot *slot = droppable_slot_of(folio);
+	int content = is_content(region, folio);
 
-	droppable_slot_of(folio)->flags &= ~(DROPPABLE_SLOT_HELD |
-					     DROPPABLE_SLOT_FRESH);
-	if (revives)
-		return true;
+	if (!content && region->reaper && slot->flags & DROPPABLE_SLOT_HELD)
+		content = droppable_reap_revive(region, index, address,
+						slot->held_at);
+	if (content < 0)
+		return content;
+	slot->flags &= ~(DROPPABLE_SLOT_HELD | DROPPABLE_SLOT_FRESH);
+	if (content)
+		return 1;
 	if (!droppable_slot_pinned(folio, 1)) {
 		clear_highpage(folio_page(folio, 0));
-		return true;
+		return 0;
 	}
 	droppable_region_remove(folio);
-	return false;
+	return -ENOENT;
 }
 
 /*
  * The page's folio if it is resident and not mapped, locked and with a
  * reference; ERR_PTR(-EEXIST) if it is mapped, which another thread has just
- * done.  Mapping that again would be wrong: MADV_DONTNEED, which takes no folio
- * lock, may have unmapped it in between, and the old data would be back.
+ * done, or must wait.  Mapping that again would be wrong: MADV_DONTNEED, which
+ * takes no folio lock, may have unmapped it in between, and the old data would
+ * be back.
  */
 static struct folio *find_folio(struct droppable_region *region,
 				pgoff_t index, unsigned long address)
 {
 	struct folio *folio = droppable_region_lock_folio(region, index);
+	int err = -EEXIST;
 
 	if (!folio)
 		return NULL;
-	if (folio_mapped(folio)) {
-		folio_unlock(folio);
-		folio_put(folio);
-		return ERR_PTR(-EEXIST);
-	}
-	if (revive(region, folio, address))
+	if (!folio_mapped(folio))
+		err = revive(region, folio, index, address);
+	if (err >= 0)
 		return folio;
+	if (err != -ENOENT)
+		folio_unlock(folio);
 	folio_put(folio);
-	return NULL;
+	return err == -ENOENT ? NULL : ERR_PTR(-EEXIST);
 }
 
 /* Takes the place of one of the region's zeros, the oldest first. */

@@ -22,6 +22,7 @@
 #include "fault.h"
 #include "reap.h"
 #include "region.h"
+#include "revive.h"
 
 /*
  * How long after the unmapping: long enough to gather a loop's calls, and to
@@ -92,6 +93,7 @@ struct unmappings {
  * @ours:	where VMAs of ours are, or were: what happens elsewhere is of no
  *		interest
  * @now:	unmappings under way: they may be through with a page or not
+ * @revivals:	folios that faults are about to map: an unmapping waits for them
  * @new:	unmapped and not looked at yet
  * @busy:	being looked at by @work; empty whenever nobody has mmap_lock for
  *		reading
@@ -107,6 +109,7 @@ struct reaper {
 	spinlock_t lock;
 	struct notes ours;
 	struct unmappings now;
+	struct droppable_revivals revivals;
 	struct notes new;
 	struct notes busy;
 	u32 clock;
@@ -253,6 +256,29 @@ static bool is_discard(const struct mmu_notifier_range *range)
 	       !droppable_mmap_write_locked_here(range->mm);
 }
 
+/*
+ * Until no fault is about to map what the notes, before @reaper->now had this
+ * range, called the page's content.  Those that come now find it there.
+ */
+static void wait_for_revivals(struct reaper *reaper, unsigned long start,
+			      unsigned long end)
+{
+	struct folio *folio;
+	bool killed = false;
+
+	while (!killed) {
+		spin_lock(&reaper->lock);
+		folio = droppable_revive_get(&reaper->revivals, start, end);
+		spin_unlock(&reaper->lock);
+		if (!folio)
+			return;
+		killed = folio_lock_killable(folio);
+		if (!killed)
+			folio_unlock(folio);
+		folio_put(folio);
+	}
+}
+
 static int range_start(struct mmu_notifier *notifier,
 		       const struct mmu_notifier_range *range)
 {
@@ -263,6 +289,9 @@ static int range_start(struct mmu_notifier *notifier,
 	spin_lock(&reaper->lock);
 	begin(&reaper->now, range->start, range->end);
 	spin_unlock(&reaper->lock);
+	/* If not, nobody is left to look: that is the OOM killer's reaper. */
+	if (mmu_notifier_range_blockable(range))
+		wait_for_revivals(reaper, range->start, range->end);
 	return 0;
 }
 
@@ -501,11 +530,20 @@ struct mmu_notifier *droppable_reap_watch(struct vm_area_struct *vma)
 /**
  * droppable_reap_unwatch - end one droppable_reap_watch()
  * @notifier:	from there, or NULL
+ * @region:	that it was for, and is about to die
  */
-void droppable_reap_unwatch(struct mmu_notifier *notifier)
+void droppable_reap_unwatch(struct mmu_notifier *notifier,
+			    struct droppable_region *region)
 {
-	if (notifier)
-		mmu_notifier_put(notifier);
+	struct reaper *reaper;
+
+	if (!notifier)
+		return;
+	reaper = container_of(notifier, struct reaper, notifier);
+	spin_lock(&reaper->lock);
+	droppable_revive_forget(&reaper->revivals, region);
+	spin_unlock(&reaper->lock);
+	mmu_notifier_put(notifier);
 }
 
 /**
@@ -524,6 +562,14 @@ u32 droppable_reap_clock(struct mmu_notifier *notifier)
 	time = reaper->clock;
 	spin_unlock(&reaper->lock);
 	return time;
+}
+
+static bool is_noted(struct reaper *reaper, unsigned long address, u32 since)
+{
+	lockdep_assert_held(&reaper->lock);
+	return under_way(&reaper->now, address) ||
+	       noted(&reaper->new, address, since) ||
+	       noted(&reaper->busy, address, since);
 }
 
 /**
@@ -546,11 +592,34 @@ bool droppable_reap_noted(struct mmu_notifier *notifier, unsigned long address,
 		return false;
 	reaper = container_of(notifier, struct reaper, notifier);
 	spin_lock(&reaper->lock);
-	yes = under_way(&reaper->now, address) ||
-	      noted(&reaper->new, address, since) ||
-	      noted(&reaper->busy, address, since);
+	yes = is_noted(reaper, address, since);
 	spin_unlock(&reaper->lock);
 	return yes;
+}
+
+/**
+ * droppable_reap_revive - the same, by a fault that will map the folio if not
+ * @region:	of the folio, with a reaper
+ * @index:	of the folio, which is locked until it is mapped
+ * @address:	of the page
+ * @since:	by droppable_reap_clock(); the folio has not been mapped since
+ *
+ * Returns 1 if it wasn't discarded: discards that begin from now on wait until
+ * it is unlocked.  0 if it was.  -EAGAIN if neither can be said now.
+ */
+int droppable_reap_revive(struct droppable_region *region, pgoff_t index,
+			  unsigned long address, u32 since)
+{
+	struct reaper *reaper = container_of(region->reaper, struct reaper,
+					     notifier);
+	int ret = 0;
+
+	spin_lock(&reaper->lock);
+	if (!is_noted(reaper, address, since))
+		ret = droppable_revive_begin(&reaper->revivals, region, index,
+					     address) ? 1 : -EAGAIN;
+	spin_unlock(&reaper->lock);
+	return ret;
 }
 
 int droppable_reap_init(void)

@@ -4,6 +4,7 @@
 
 #include <linux/types.h>
 
+struct droppable_region;
 struct mmu_notifier;
 struct vm_area_struct;
 
@@ -13,7 +14,9 @@ void droppable_reap_exit(void);
 struct mmu_notifier *droppable_reap_watch(struct vm_area_struct *vma);
 void droppable_reap_moved(struct mmu_notifier *notifier,
 			  struct vm_area_struct *vma);
-void droppable_reap_unwatch(struct mmu_notifier *notifier);
+void droppable_reap_unwatch(struct mmu_notifier *notifier,
+			    struct droppable_region *region);
+
 /* Of two times by droppable_reap_clock(), less than half its range apart. */
 static inline bool droppable_reap_after(u32 time, u32 other)
 {
@@ -23,5 +26,7 @@ static inline bool droppable_reap_after(u32 time, u32 other)
 u32 droppable_reap_clock(struct mmu_notifier *notifier);
 bool droppable_reap_noted(struct mmu_notifier *notifier, unsigned long address,
 			  u32 since);
+int droppable_reap_revive(struct droppable_region *region, pgoff_t index,
+			  unsigned long address, u32 since);
 
 #endif

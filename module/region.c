@@ -234,7 +234,7 @@ static void region_free(struct droppable_region *region)
 	 * the region.  They try locks and wait for nothing that we hold.
 	 */
 	wait_var_event(&region->drops, !atomic_read(&region->drops));
-	droppable_reap_unwatch(region->reaper);
+	droppable_reap_unwatch(region->reaper, region);
 	droppable_refault_exit(region);
 	xa_destroy(&region->folios);
 	kmem_cache_free(region_cache, region);

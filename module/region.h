@@ -11,6 +11,7 @@
  *	      page table lock
  *	    xa_lock of region->folios, region->lost or file->pins
  *	    lock of the list_lru
+ *	    lock of the mm's reaper
  *
  * Several folio locks are held together by a drop only: a waiting drop takes
  * those of one region in ascending index order, the shrinker trylocks them

@@ -12,6 +12,7 @@
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -254,25 +255,22 @@ static void want_gone(size_t first, size_t count, uint64_t round)
 	}
 }
 
-TEST(raced_faults, "line 21: old data never comes back after MADV_DONTNEED, while other threads fault the same pages")
+/* Plays rounds, while threads fault the pages, and one does something else. */
+static void race(void (*play)(uint64_t round), void *(*beside)(void *))
 {
-	pthread_t threads[2];
+	pthread_t threads[2], other;
 	double end = now() + 5;
 	uint64_t round = 0;
 
 	raced.area = mem_map(RACED * PAGE);
+	if (beside)
+		want_eq(pthread_create(&other, NULL, beside, NULL), 0);
 	for (int i = 0; i < 2; i++)
 		want_eq(pthread_create(&threads[i], NULL, fault_thread, NULL),
 			0);
 	while (now() < end) {
 		round++;
-		for (size_t i = 0; i < RACED; i++) {
-			*raced_word(i) = round;
-			if (round % 4)
-				want_gone(i, 1, round);
-		}
-		if (round % 4 == 0)
-			want_gone(0, RACED, round);
+		play(round);
 		/* Sometimes the worker that frees gets its turn between. */
 		if (round % 32 == 0)
 			pause_seconds(0.001 * (double)(round / 32 % 40));
@@ -280,8 +278,26 @@ TEST(raced_faults, "line 21: old data never comes back after MADV_DONTNEED, whil
 	raced.stop = true;
 	for (int i = 0; i < 2; i++)
 		want_eq(pthread_join(threads[i], NULL), 0);
+	if (beside)
+		want_eq(pthread_join(other, NULL), 0);
 	note("%llu rounds", (unsigned long long)round);
 	want_ge(round, 10);
+}
+
+static void write_and_discard(uint64_t round)
+{
+	for (size_t i = 0; i < RACED; i++) {
+		*raced_word(i) = round;
+		if (round % 4)
+			want_gone(i, 1, round);
+	}
+	if (round % 4 == 0)
+		want_gone(0, RACED, round);
+}
+
+TEST(raced_faults, "line 21: old data never comes back after MADV_DONTNEED, while other threads fault the same pages")
+{
+	race(write_and_discard, NULL);
 }
 
 static int pipe_fds[2];
@@ -293,6 +309,42 @@ static void hold(char *area, size_t pages)
 	want_ok(pipe(pipe_fds));
 	want_eq(vmsplice(pipe_fds[1], &range, 1, SPLICE_F_NONBLOCK),
 		pages * PAGE);
+}
+
+static void let_go(void)
+{
+	close(pipe_fds[0]);
+	close(pipe_fds[1]);
+}
+
+/*
+ * A drop that has looked for holders, and then unmaps what somebody has come to
+ * hold in between, leaves it unmapped: a fault maps it again.
+ */
+static void *hold_thread(void *unused)
+{
+	(void)unused;
+	while (!raced.stop) {
+		hold(raced.area, RACED);
+		sched_yield();
+		let_go();
+	}
+	return NULL;
+}
+
+static void write_drop_and_discard(uint64_t round)
+{
+	for (size_t i = 0; i < RACED; i++)
+		*raced_word(i) = round;
+	mem_drop(raced.area, RACED * PAGE);
+	/* The others find them unmapped, one after the other. */
+	pause_seconds(0.0005 * (double)(round % 8));
+	want_gone(0, RACED, round);
+}
+
+TEST(raced_held, "line 21: likewise when somebody comes to hold the pages while a drop unmaps them")
+{
+	race(write_drop_and_discard, hold_thread);
 }
 
 static void want_held(size_t pages, unsigned int generation)
@@ -326,8 +378,7 @@ static void want_discarded_held(double seconds)
 	want_zero(area, PAGES * PAGE);
 	discard(area, PAGES * PAGE);
 	want(wait_for(!file_counter(fd, "resident"), 1));
-	close(pipe_fds[0]);
-	close(pipe_fds[1]);
+	let_go();
 }
 
 TEST(held, "line 21: a discarded page that somebody holds: the holder keeps the old one, the mapping reads zero")
@@ -357,8 +408,7 @@ TEST(held_shrunk, "line 21: likewise when the shrinkers came before or in betwee
 		want_held(HELD, 1);
 		want_whole(area, HELD, TAG, 2);
 		mem_unmap(area, HELD * PAGE);
-		close(pipe_fds[0]);
-		close(pipe_fds[1]);
+		let_go();
 	}
 }
 

@@ -29,7 +29,8 @@ struct folio;
  * @seen:	@drops at the last read(2)
  * @readers:	waiting for @drops to change
  * @pins:	id -> struct pin, see pin.c
- * @locked:	pages that those hold; under the lock of @pins
+ * @next_pin:	id for the next of them
+ * @locked:	pages that those hold; both under the lock of @pins
  *
  * Owned by the file, which every VMA of it keeps: it outlives close(2) and dies
  * with the last mapping.  Regions point here and die before.
@@ -43,6 +44,7 @@ struct droppable_file {
 	atomic64_t seen;
 	wait_queue_head_t readers;
 	struct xarray pins;
+	u32 next_pin;
 	unsigned long locked;
 };
 

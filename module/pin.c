@@ -117,6 +117,10 @@ static void unlink_pin(struct droppable_file *df, struct pin *pin)
 	df->locked -= pin->nr;
 }
 
+/*
+ * An id comes again as late as can be.  The end of a region ends pins whose ids
+ * are still with somebody, and what that then unpins must not be another's.
+ */
 static int link_pin(struct droppable_region *region, struct pin *pin)
 {
 	struct droppable_file *df = region->file;
@@ -124,13 +128,14 @@ static int link_pin(struct droppable_region *region, struct pin *pin)
 
 	pin->region = region;
 	xa_lock(&df->pins);
-	err = __xa_alloc(&df->pins, &pin->id, pin, xa_limit_31b, DROPPABLE_GFP);
-	if (!err) {
+	err = __xa_alloc_cyclic(&df->pins, &pin->id, pin, xa_limit_31b,
+				&df->next_pin, DROPPABLE_GFP);
+	if (err >= 0) {
 		list_add(&pin->in_region, &region->pins);
 		df->locked += pin->nr;
 	}
 	xa_unlock(&df->pins);
-	return err;
+	return min(err, 0);	/* 1: begun again */
 }
 
 static int unpin(struct droppable_file *df, u64 id)

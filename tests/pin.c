@@ -448,6 +448,25 @@ TEST(ended, "line 43: exit, exec, SIGKILL and munmap end the pins too, though an
 	want_eq(all_resident(), 0);
 }
 
+TEST(stale, "line 43: the id of a pin that munmap ended is ENOENT, and no later pin's")
+{
+	int fd = mem_open();
+	uint64_t id, later;
+	char *area;
+
+	need_device("pin");
+	area = map_of(fd, LENGTH);
+	id = pinned_of(fd, area, LENGTH, PAGES);
+	mem_unmap(area, LENGTH);
+	area = map_of(fd, LENGTH);
+	later = pinned_of(fd, area, LENGTH, PAGES);
+	want_errno(try_unpin(fd, id), ENOENT);
+	want_eq(fdinfo(fd, "locked"), PAGES);
+	want_ok(try_unpin(fd, later));
+	want_errno(try_unpin(fd, later), ENOENT);
+	want_eq(fdinfo(fd, "locked"), 0);
+}
+
 TEST(pressure, "line 43: at a cgroup's limit the pinned pages stay and the others go")
 {
 	struct cgroup group = cgroup_new(24 * MIB);

@@ -114,8 +114,9 @@ struct droppable_drop {
  * @reserved0:	in: 0, or EINVAL
  * @vec:	in: 0, or the address of len / page size bytes; out: there, 1
  *		for each page that was there, 0 for each that wasn't
- * @id:		out: for DROPPABLE_IOC_UNPIN, never 0; with DROPPABLE_PIN_WHOLE 0
- *		if nothing was pinned
+ * @id:		out: for DROPPABLE_IOC_UNPIN, never 0, and not that of an earlier
+ *		pin of this open file for some two thousand million pins; with
+ *		DROPPABLE_PIN_WHOLE 0 if nothing was pinned
  * @dropped:	out: pages that weren't there: dropped, discarded, never touched
  *		or only read.  Without DROPPABLE_PIN_WHOLE they are now, and zero
  * @reserved:	in: 0, or EINVAL

@@ -39,6 +39,16 @@ struct hog {
 
 static struct hog *hog;
 
+/*
+ * In each group, for the OOM killer, after the hog.  A hog that has just been
+ * killed, or has ended, leaves a moment in which the group has no memory and
+ * nobody to kill; then the core fails an ordinary page's fault, which is a
+ * SIGSEGV where it happens in the kernel (rseq).  The supervisor's.
+ */
+#define DECOYS 4U
+
+static pid_t decoys[GROUPS][DECOYS];
+
 void pressure_make_groups(void)
 {
 	hog = shared_map(sizeof(*hog));
@@ -208,6 +218,43 @@ bool op_unhog(const struct op *op)
 	return any;
 }
 
+/* ---- decoys ---- */
+
+static void decoy_body(unsigned int group)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	try_write_file("/proc/self/oom_score_adj", "900");
+	move(getpid(), group);
+	for (;;)
+		pause();
+}
+
+void pressure_tend_decoys(void)
+{
+	for (unsigned int i = 0; i < GROUPS * DECOYS && have_groups; i++) {
+		pid_t *decoy = &decoys[i / DECOYS][i % DECOYS];
+
+		if (*decoy > 0 && !waitpid(*decoy, NULL, WNOHANG))
+			continue;
+		*decoy = fork();
+		if (!*decoy)
+			decoy_body(i / DECOYS);
+	}
+}
+
+static void end_decoys(void)
+{
+	for (unsigned int i = 0; i < GROUPS * DECOYS; i++) {
+		pid_t *decoy = &decoys[i / DECOYS][i % DECOYS];
+
+		if (*decoy > 0) {
+			kill(*decoy, SIGKILL);
+			wait_status(*decoy);
+		}
+		*decoy = 0;
+	}
+}
+
 /* ---- nothing at all ---- */
 
 bool pressure_starve(void)
@@ -254,13 +301,19 @@ bool op_limit(const struct op *op)
 	return cgroup_try_set(&groups[group], "memory.max", limit);
 }
 
-void pressure_end(void)
+void pressure_calm(void)
 {
 	end_hog();
 	for (unsigned int i = 0; i < GROUPS && have_groups; i++) {
 		hog->limit[i] = 0;
 		cgroup_try_set(&groups[i], "memory.max", CGROUP_MAX);
 	}
+}
+
+void pressure_end(void)
+{
+	pressure_calm();
+	end_decoys();
 }
 
 bool op_cgroup(const struct op *op)

@@ -10,7 +10,11 @@
 void pressure_make_groups(void);
 /* Whose process moves between the groups; enters the first. */
 void pressure_enter(pid_t worker);
+/* Now and then: replaces those of each group that the OOM killer took. */
+void pressure_tend_decoys(void);
 /* Ends the hog, lifts all limits. */
+void pressure_calm(void);
+/* The same by the supervisor, and ends the decoys. */
 void pressure_end(void);
 size_t pressure_oom_kills(void);
 /*

@@ -115,7 +115,7 @@ static void storm(void)
 		op_run(&op);
 		pause_seconds((double)(op.value % 64) / 1000);
 	}
-	pressure_end();
+	pressure_calm();
 	_exit(0);
 }
 
@@ -180,6 +180,7 @@ static int watch(pid_t pid)
 	int status;
 
 	while (!waitpid(pid, &status, WNOHANG)) {
+		pressure_tend_decoys();
 		pause_seconds(0.02);
 		if (!plan->quiet && now() > said + PROGRESS_SECONDS) {
 			print_progress(start);
@@ -228,6 +229,7 @@ bool run_plan(const struct plan *new)
 	plan = new;
 	report_clear();
 	model_clear();
+	pressure_tend_decoys();
 	working = start(worker);
 	if (plan->threads > 1 && !native && geteuid() == 0) {
 		pressure_enter(working);

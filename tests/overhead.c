@@ -7,6 +7,7 @@
 // vm: --mem 256
 
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "memory.h"
@@ -32,12 +33,18 @@ static size_t settled_slab(const struct cgroup *group)
 	return current;
 }
 
-TEST(overhead, "line 20: a resident page's bookkeeping is charged like the page, and at most 2 % of it")
+TEST(overhead, "line 20: a resident page's bookkeeping is charged like the page, and at most 2 % of it (2.5 with a slab that checks itself)")
 {
 	struct cgroup group = cgroup_new(CGROUP_MAX);
 	pid_t child;
 
+	char options[2048];
+	bool checked;
+
 	need_device("the device's own bookkeeping");
+	want(try_read_file("/proc/cmdline", options, sizeof(options)));
+	/* Such a slab's objects are larger, and not what anybody runs. */
+	checked = strstr(options, "slub_debug");
 	child = spawn();
 	if (!child) {
 		size_t before, after;
@@ -56,7 +63,7 @@ TEST(overhead, "line 20: a resident page's bookkeeping is charged like the page,
 		note("%zu KiB for %zu MiB", (after - before) / KIB, SIZE / MIB);
 		/* Less would mean that it isn't charged to the cgroup at all. */
 		want_ge(after - before, SIZE / 200);
-		want_le(after - before, SIZE / 50);
+		want_le(after - before, checked ? SIZE / 40 : SIZE / 50);
 		_exit(0);
 	}
 	join(child);

@@ -91,7 +91,8 @@ build_dynamic() {
 		-o "$tree/bin/inside" tests/shim/inside.c build/tests/tap.o \
 		build/tests/memory.o
 	# Without a network their tests are skipped, and say so.
-	tests/selftests "$tree/bin" || rm -f "$tree"/bin/droppable-*
+	tests/selftests "$tree/bin" ||
+		rm -f "$tree"/bin/{droppable-*,mlock2-tests,mremap_test*,madv_populate*}
 	for program in "$tree"/bin/*; do
 		ldd "$program" | grep -o '/[^ ]*'
 	done | sort -u | while read -r library; do

@@ -768,6 +768,87 @@ TEST(selftest_control, "shim: control: without the shim the one of 7.3 says that
 	want(strstr(said, "not supported"));
 }
 
+TEST(selftest_mlock, "shim: the kernel's own test of mlock passes: droppable memory isn't locked, all other is")
+{
+	selftest("/bin/mlock2-tests");
+}
+
+/* The names of the points that a test program fails, an empty one at the end. */
+struct points {
+	char names[32][96];
+};
+
+static void failed_points(const char *program, struct points *points)
+{
+	static char said[32768];
+	unsigned int count = 0, ran = 0;
+	char *line, *save;
+
+	run(program, said, sizeof(said));
+	memset(points, 0, sizeof(*points));
+	for (line = strtok_r(said, "\n", &save); line;
+	     line = strtok_r(NULL, "\n", &save)) {
+		ran += !strncmp(line, "ok ", 3) && !strstr(line, "# SKIP");
+		if (sscanf(line, "not ok %*u %95[^\n]",
+			   points->names[count]) == 1 && ++count == 31)
+			fail("%s fails 31 points", program);
+	}
+	if (!ran)
+		skip("%s does nothing on this kernel", program);
+}
+
+static bool names(const struct points *points, const char *name)
+{
+	for (int i = 0; points->names[i][0]; i++)
+		if (!strcmp(points->names[i], name))
+			return true;
+	return false;
+}
+
+/*
+ * A test of ordinary memory, on droppable memory: it fails what it fails
+ * otherwise, where the kernel has no such feature, and nothing else but what the
+ * device refuses or does differently: @refused, by a part of each point's name.
+ */
+static void want_as_ordinary(const char *ordinary, const char *droppable,
+			     const char *const *refused, size_t count)
+{
+	struct points control, points;
+
+	need_program(ordinary);
+	failed_points(ordinary, &control);
+	failed_points(droppable, &points);
+	for (int i = 0; points.names[i][0]; i++) {
+		size_t which = 0;
+
+		if (names(&control, points.names[i]))
+			continue;
+		while (which < count && !strstr(points.names[i], refused[which]))
+			which++;
+		if (which == count)
+			fail("got '%s' failed, which ordinary memory passes",
+			     points.names[i]);
+		note("%s", points.names[i]);
+	}
+}
+
+TEST_WITHIN(selftest_mremap, 300, "shim: the kernel's own test of mremap passes on it, but for growing, for MREMAP_DONTUNMAP and for userfaultfd")
+{
+	static const char *const refused[] = { "expand merge", "[dontunnmap]",
+					       "multiple invalid vmas" };
+
+	want_as_ordinary("/bin/mremap_test", "/bin/mremap_test-droppable",
+			 refused, 3);
+}
+
+TEST_WITHIN(selftest_madvise, 300, "shim: the kernel's own test of MADV_POPULATE passes on it, but for reads, which leave no more than a few zero pages")
+{
+	static const char *const refused[] = { "read range is populated" };
+
+	want_as_ordinary("/bin/madv_populate", "/bin/madv_populate-droppable",
+			 refused, 1);
+}
+
 /* In a new program: what is decided is decided once. */
 static int in_new_program(const char *what)
 {

@@ -11,7 +11,7 @@
 SOURCE_PARTS=(
 	scripts/checkpatch.pl scripts/spelling.txt
 	scripts/const_structs.checkpatch scripts/coccinelle
-	mm/gup_test.h tools/testing/selftests/mm
+	mm/gup_test.h include/uapi/linux/fs.h tools/testing/selftests/mm
 	tools/testing/selftests/kselftest.h
 	tools/testing/selftests/kselftest_harness.h
 )

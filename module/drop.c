@@ -23,6 +23,26 @@
 #include "trace.h"
 #include "unmap.h"
 
+/* Stretches of neighbours; what is held in earnest is rarely in many. */
+#define HELD_STRETCHES	16
+
+/**
+ * struct droppable_held - what a drop of a range had to leave
+ * @folios:	how many
+ * @nr:		of @at
+ * @at:		indices of them, the first @nr stretches of neighbours
+ *
+ * On the stack of droppable_drop_range().
+ */
+struct droppable_held {
+	u64 folios;
+	unsigned int nr;
+	struct {
+		pgoff_t first;
+		pgoff_t last;
+	} at[HELD_STRETCHES];
+};
+
 /*
  * Drops between their first isolated slot and their end, and who waits for
  * there to be none.
@@ -31,6 +51,17 @@ static atomic_t under_way;
 static DECLARE_WAIT_QUEUE_HEAD(settled);
 
 #define SETTLE	(HZ / 50)
+
+static void note_held(struct droppable_held *held, pgoff_t index)
+{
+	held->folios++;
+	if (held->nr && held->at[held->nr - 1].last + 1 == index) {
+		held->at[held->nr - 1].last = index;
+	} else if (held->nr < HELD_STRETCHES) {
+		held->at[held->nr].first = index;
+		held->at[held->nr++].last = index;
+	}
+}
 
 /**
  * droppable_drop_put_back - put an isolated slot back on its list
@@ -75,7 +106,8 @@ bool droppable_drop_take_out(struct droppable_slot *slot)
 }
 
 static unsigned long drop_group(struct droppable_group *group,
-				unsigned int how, bool *busy)
+				unsigned int how, bool *busy,
+				struct droppable_held *held)
 {
 	struct droppable_region *region = group->region;
 	struct droppable_slot *slot, *next;
@@ -84,10 +116,15 @@ static unsigned long drop_group(struct droppable_group *group,
 	if (!droppable_unmap(group, how) && busy)
 		*busy = true;
 	list_for_each_entry_safe(slot, next, &group->slots, lru) {
+		pgoff_t index = slot->index;
+
 		list_del_init(&slot->lru);
-		if (!droppable_drop_take_out(slot))
+		if (!droppable_drop_take_out(slot)) {
+			if (held)
+				note_held(held, index);
 			continue;
-		droppable_refault_dropped(region, slot->index);
+		}
+		droppable_refault_dropped(region, index);
 		droppable_slot_free(slot, 0);
 		dropped++;
 	}
@@ -122,12 +159,13 @@ void droppable_drop_isolated(struct droppable_slot *slot,
  * @batch:	empty afterwards
  * @how:	DROPPABLE_DROP_*; in reclaim without DROPPABLE_DROP_WAIT
  * @busy:	set to true if folios stay because a lock couldn't be had; or NULL
+ * @held:	told of those that stay because they are held; or NULL
  *
  * Returns how many folios left the store.  The others are back on the
  * list_lru, at the young end.  All are unlocked.
  */
 unsigned long droppable_drop(struct list_head *batch, unsigned int how,
-			     bool *busy)
+			     bool *busy, struct droppable_held *held)
 {
 	unsigned long dropped = 0;
 
@@ -137,7 +175,7 @@ unsigned long droppable_drop(struct list_head *batch, unsigned int how,
 		struct droppable_group group;
 
 		droppable_unmap_cut(batch, &group);
-		dropped += drop_group(&group, how, busy);
+		dropped += drop_group(&group, how, busy, held);
 	} while (!list_empty(batch));
 	/* Full barrier: a waiter that this doesn't see sees the new value. */
 	if (atomic_dec_and_test(&under_way) && waitqueue_active(&settled))
@@ -174,7 +212,8 @@ void droppable_drop_settle(void)
  * behind what was looked at.  False when the range is through.
  */
 static bool collect(struct droppable_region *region, pgoff_t *index,
-		    pgoff_t last, struct list_head *batch, u64 *pinned)
+		    pgoff_t last, struct list_head *batch,
+		    struct droppable_held *held)
 {
 	unsigned long at = *index;
 	struct folio *folio;
@@ -189,7 +228,7 @@ static bool collect(struct droppable_region *region, pgoff_t *index,
 			continue;
 		slot = droppable_slot_of(folio);
 		if (droppable_slot_pinned(folio, 1)) {
-			++*pinned;
+			note_held(held, at);
 			folio_unlock(folio);
 		} else {
 			droppable_lru_del(slot);
@@ -205,26 +244,40 @@ static bool collect(struct droppable_region *region, pgoff_t *index,
 }
 
 static int drop_range_once(struct droppable_region *region, pgoff_t first,
-			   pgoff_t last, u64 *dropped, u64 *pinned)
+			   pgoff_t last, u64 *dropped,
+			   struct droppable_held *held)
 {
 	bool more;
 
 	do {
 		LIST_HEAD(batch);
-		struct droppable_slot *slot;
-		u64 nr = 0, gone;
 
 		if (fatal_signal_pending(current))
 			return -EINTR;
-		more = collect(region, &first, last, &batch, pinned);
-		list_for_each_entry(slot, &batch, lru)
-			nr++;
-		gone = droppable_drop(&batch, DROPPABLE_DROP_WAIT, NULL);
-		*dropped += gone;
-		*pinned += nr - gone;	/* pinned between the two looks */
+		more = collect(region, &first, last, &batch, held);
+		*dropped += droppable_drop(&batch, DROPPABLE_DROP_WAIT, NULL,
+					   held);
 		cond_resched();
 	} while (more);
 	return 0;
+}
+
+/* Of what was held: a page is dropped once, whatever comes back meanwhile. */
+static int drop_again(struct droppable_region *region,
+		      struct droppable_held *held, u64 *dropped)
+{
+	struct droppable_held old = *held;
+	unsigned int i;
+	int err = 0;
+
+	held->nr = 0;
+	for (i = 0; i < old.nr && !err; i++) {
+		pgoff_t first = old.at[i].first, last = old.at[i].last;
+
+		held->folios -= last - first + 1;
+		err = drop_range_once(region, first, last, dropped, held);
+	}
+	return err;
 }
 
 /**
@@ -236,7 +289,8 @@ static int drop_range_once(struct droppable_region *region, pgoff_t first,
  * @pinned:	grows by the folios left because somebody holds them
  *
  * A folio that seems pinned may only be being looked up, by another thread's
- * fault or the reaper.  Neither holds it for long, so it is tried again.
+ * fault or the reaper.  Neither holds it for long, so it is tried again, if it
+ * isn't one of very many.
  *
  * Returns -EINTR on a fatal signal.
  */
@@ -244,20 +298,17 @@ int droppable_drop_range(struct droppable_region *region,
 			 pgoff_t first, pgoff_t last,
 			 u64 *dropped, u64 *pinned)
 {
-	int tries = 3;
-	u64 held;
-	int err;
+	struct droppable_held held = { 0 };
+	int tries, err;
 
-	for (;;) {
-		held = 0;
-		err = drop_range_once(region, first, last, dropped, &held);
-		if (err)
-			return err;
-		if (!held || !--tries)
-			break;
+	err = drop_range_once(region, first, last, dropped, &held);
+	for (tries = 2; !err && held.folios && tries; tries--) {
 		schedule_timeout_killable(1);
+		err = drop_again(region, &held, dropped);
 	}
-	*pinned += held;
-	droppable_count(region->file, DROPPABLE_PINNED, held);
+	if (err)
+		return err;
+	*pinned += held.folios;
+	droppable_count(region->file, DROPPABLE_PINNED, held.folios);
 	return 0;
 }

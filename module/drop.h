@@ -5,6 +5,7 @@
 #include <linux/list.h>
 #include <linux/types.h>
 
+struct droppable_held;
 struct droppable_region;
 struct droppable_slot;
 
@@ -19,7 +20,7 @@ struct droppable_slot;
 void droppable_drop_isolated(struct droppable_slot *slot,
 			     struct list_head *batch);
 unsigned long droppable_drop(struct list_head *batch, unsigned int how,
-			     bool *busy);
+			     bool *busy, struct droppable_held *held);
 bool droppable_drop_under_way(void);
 void droppable_drop_settle(void);
 int droppable_drop_range(struct droppable_region *region,

@@ -117,7 +117,7 @@ static unsigned long shrink(struct shrink_control *sc, bool desperate)
 
 	list_lru_shrink_walk(&lru, sc, isolate, &walk);
 	dropped = droppable_drop(&walk.batch, spare ? DROPPABLE_DROP_OLD : 0,
-				 &walk.busy);
+				 &walk.busy, NULL);
 	droppable_ration_used(sc, walk.looked, dropped);
 	if (!dropped && desperate &&
 	    (walk.busy || droppable_drop_under_way()))
@@ -150,7 +150,7 @@ static unsigned long drop_from_node(int nid, unsigned long nr)
 	WALK(walk);
 
 	list_lru_walk_node(&lru, nid, isolate, &walk, &nr);
-	return droppable_drop(&walk.batch, 0, NULL);
+	return droppable_drop(&walk.batch, 0, NULL, NULL);
 }
 
 /**

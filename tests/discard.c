@@ -635,6 +635,41 @@ TEST(drop_held, "line 22: a drop of a range, a mapping, a file, and of everythin
 	want_zero(area, PAGES * PAGE);
 }
 
+static void *refill_thread(void *area)
+{
+	while (!raced.stop)
+		for (size_t i = 0; i < HELD; i++)
+			((char *)area)[i * PAGE] = 1;
+	return NULL;
+}
+
+TEST(drop_once, "line 22: beside a held page, which is tried again, what another thread stores anew is not dropped and counted twice")
+{
+	struct droppable_drop drop;
+	pthread_t thread;
+	char *area;
+	int fd;
+
+	need_device("ioctl");
+	fd = mem_open();
+	area = map_of(fd, (1 + HELD) * PAGE);
+	fill(area, 1, TAG, 1);
+	hold(area, 1);
+	want_eq(pthread_create(&thread, NULL, refill_thread, area + PAGE), 0);
+	for (int i = 0; i < 50; i++) {
+		want(wait_for(resident(area, (1 + HELD) * PAGE) == 1 + HELD, 5));
+		drop = dropped_by(fd, area, (1 + HELD) * PAGE, 0);
+		want_le(drop.dropped, HELD);
+		/* The one, and what is just being faulted. */
+		want_ge(drop.pinned, 1);
+		want_le(drop.dropped + drop.pinned, 1 + HELD);
+	}
+	raced.stop = true;
+	want_eq(pthread_join(thread, NULL), 0);
+	want_whole(area, 1, TAG, 1);
+	let_go();
+}
+
 TEST(drop_all, "line 22: root's drop takes everything of everybody, also of another user and of pages just touched")
 {
 	int ready[2], go[2];

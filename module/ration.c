@@ -60,8 +60,9 @@
 
 /**
  * struct session - one task reclaiming in one cgroup
- * @task:	identity only
- * @memcg:	identity only
+ * @task:	its number.  Not its address, nor the cgroup's: one that is freed is
+ *		another's soon, who would find nothing left
+ * @memcg:	the cgroup's number
  * @last:	when it last asked, in jiffies
  * @left:	pages that it may still take, or LEFT_OPEN
  * @refused:	how often it got nothing since it last got something
@@ -72,8 +73,8 @@
  * sessions_lock, which nests inside everything.
  */
 struct session {
-	struct task_struct *task;
-	struct mem_cgroup *memcg;
+	pid_t task;
+	u64 memcg;
 	unsigned long last;
 	unsigned long left;
 	unsigned int refused;
@@ -162,10 +163,21 @@ static unsigned long margin(struct mem_cgroup *memcg, bool high)
 	}
 	return least;
 }
+
+/* Never another's, on a machine's whole run. */
+static u64 memcg_number(struct mem_cgroup *memcg)
+{
+	return memcg->css.serial_nr;
+}
 #else
 static unsigned long margin(struct mem_cgroup *memcg, bool high)
 {
 	return ULONG_MAX;
+}
+
+static u64 memcg_number(struct mem_cgroup *memcg)
+{
+	return 0;
 }
 #endif
 
@@ -176,7 +188,8 @@ static struct session *find_session(struct mem_cgroup *memcg)
 	lockdep_assert_held(&sessions_lock);
 	for (session = sessions; session < sessions + ARRAY_SIZE(sessions);
 	     session++)
-		if (session->task == current && session->memcg == memcg &&
+		if (session->task == current->pid &&
+		    session->memcg == memcg_number(memcg) &&
 		    time_before(jiffies, session->last + SESSION_IDLE))
 			return session;
 	return NULL;
@@ -193,8 +206,8 @@ static struct session *get_session(struct mem_cgroup *memcg)
 		if (time_before(session->last, oldest->last))
 			oldest = session;
 	session = oldest;
-	session->task = current;
-	session->memcg = memcg;
+	session->task = current->pid;
+	session->memcg = memcg_number(memcg);
 	session->left = LEFT_OPEN;
 	session->refused = 0;
 	session->vain = 0;

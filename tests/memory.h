@@ -151,4 +151,10 @@ size_t cgroup_stat(const struct cgroup *group, const char *field);
 
 #define CGROUP_MAX SIZE_MAX
 
+/*
+ * By how much memory.current may be beyond the limit for a moment, for each who
+ * charges: the core adds a batch of 64 pages before it looks.
+ */
+#define CGROUP_AHEAD (64 * PAGE)
+
 #endif /* TESTS_MEMORY_H */

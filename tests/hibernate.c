@@ -6,7 +6,7 @@
  * The machine hibernates to a raw disk, uncompressed, and is to resume from it
  * at once (test_resume); then the disk is searched for what was in memory.
  */
-// vm: --mem 256 --swap 384 --smp 2 --append hibernate=nocompress
+// vm: --mem 384 --swap 384 --smp 2 --append hibernate=nocompress
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <pthread.h>

@@ -18,8 +18,8 @@
 #define GROUPS 2U
 #define SYSFS "/sys/class/misc/droppable/"
 
-/* Children, page tables and stacks need some that nobody can take back. */
-#define LIMIT_ROOM (5 * MIB)
+/* Children, page tables and what mlockall locks need some for good. */
+#define LIMIT_ROOM (12 * MIB)
 #define HOG_ROOM (3 * MIB)
 #define GREEDY_SECONDS 0.5
 

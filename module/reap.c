@@ -221,26 +221,26 @@ static bool under_way(const struct unmappings *now, unsigned long address)
 	return now->unlisted;
 }
 
-/* Notes the parts of a range that are ours, now.  False if there are none. */
+/*
+ * Notes a range, now, if some of it is ours; else false.  All of it, as one: was
+ * it cut at what @ours tells, of which much overlaps, there would soon be no room
+ * for others.
+ */
 static bool note_ours(struct reaper *reaper, unsigned long start,
 		      unsigned long end)
 {
 	const struct note *ours = reaper->ours.note;
-	bool any = false;
+	struct note note = { start, end, ++reaper->clock };
 	unsigned int i;
 
 	lockdep_assert_held(&reaper->lock);
-	reaper->clock++;
 	for (i = 0; i < reaper->ours.nr; i++) {
-		struct note part = { max(start, ours[i].start),
-				     min(end, ours[i].end), reaper->clock };
-
-		if (part.start >= part.end)
+		if (start >= ours[i].end || end <= ours[i].start)
 			continue;
-		add_note(&reaper->new, &part);
-		any = true;
+		add_note(&reaper->new, &note);
+		return true;
 	}
-	return any;
+	return false;
 }
 
 /*

@@ -14,12 +14,14 @@
 #include <linux/ktime.h>
 #include <linux/mm.h>
 #include <linux/mmu_notifier.h>
+#include <linux/mutex.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 #include <linux/wait_bit.h>
 #include <linux/workqueue.h>
 
 #include "fault.h"
+#include "notes.h"
 #include "reap.h"
 #include "region.h"
 #include "revive.h"
@@ -41,63 +43,28 @@
  */
 #define LOOKS		6U
 
-/*
- * Ranges kept apart; with more, the nearest grow together, and then what lies
- * between counts as discarded as well.
- */
-#define NOTES	24
-
-/**
- * struct note - a range of addresses
- * @start:	first
- * @end:	behind the last
- * @time:	of the unmapping, by the reaper's clock
- * @settled:	nothing in it is DROPPABLE_SLOT_HELD from before @time any more:
- *		what is left is to free what nothing maps
- */
-struct note {
-	unsigned long start;
-	unsigned long end;
-	u32 time;
-	bool settled;
-};
-
-/* Address ranges in which something was unmapped; they may overlap. */
-struct notes {
-	unsigned int nr;
-	struct note note[NOTES];
-};
-
-/**
- * struct unmappings - those between their start and end, of the whole mm
- * @nr:		how many are listed
- * @unlisted:	how many more there are: any address may be theirs
- * @at:		their ranges
- */
-struct unmappings {
-	unsigned int nr;
-	unsigned int unlisted;
-	struct {
-		unsigned long start;
-		unsigned long end;
-	} at[NOTES];
-};
-
 /**
  * struct reaper - one mm's notes
  * @notifier:	owns this: mm/mmu_notifier.c counts one user per region of the
  *		mm and calls free_notifier() after the last.  It holds the
  *		mm_struct, not the address space
  * @mm:		the same mm_struct, held until @end is through (invariant)
- * @lock:	protects all that follows but the work; nests inside everything
+ * @looking:	protects @held and what @busy is; under mmap_lock, for reading
+ *		if the holder waits for nothing
+ * @lock:	protects all else that follows but the work; nests inside
+ *		everything
  * @ours:	where VMAs of ours are, or were: what happens elsewhere is of no
  *		interest
  * @now:	unmappings under way: they may be through with a page or not
  * @revivals:	folios that faults are about to map: an unmapping waits for them
  * @new:	unmapped and not looked at yet
- * @busy:	being looked at by @work; empty whenever nobody has mmap_lock for
- *		reading
- * @clock:	ticks at every end of an unmapping
+ * @busy:	being looked at; empty whenever nobody is @looking
+ * @held:	looked at: nothing in it is DROPPABLE_SLOT_HELD from before its
+ *		time any more.  What is left is to free what nothing maps, once
+ *		nobody holds it; so it does no harm that these grow together
+ * @clock:	ticks at the end of an unmapping, if it was asked for since the
+ *		last tick: no drop can tell apart what it doesn't lie between
+ * @asked:	the time was asked for since then
  * @looks:	how often @work had to leave what was discarded, in a row
  * @delay:	until the next look, in microseconds
  * @work:	the look
@@ -106,13 +73,16 @@ struct unmappings {
 struct reaper {
 	struct mmu_notifier notifier;
 	struct mm_struct *mm;
+	struct mutex looking;
 	spinlock_t lock;
-	struct notes ours;
-	struct unmappings now;
+	struct droppable_notes ours;
+	struct droppable_unmappings now;
 	struct droppable_revivals revivals;
-	struct notes new;
-	struct notes busy;
+	struct droppable_notes new;
+	struct droppable_notes busy;
+	struct droppable_notes held;
 	u32 clock;
+	bool asked;
 	unsigned int looks;
 	unsigned int delay;
 	struct delayed_work work;
@@ -124,103 +94,6 @@ static struct workqueue_struct *queue;
 /* Reapers that end() hasn't freed yet. */
 static atomic_t live;
 
-static unsigned long distance(const struct note *a, const struct note *b)
-{
-	if (a->end < b->start)
-		return b->start - a->end;
-	return b->end < a->start ? a->start - b->end : 0;
-}
-
-/* Whether @note says all that @other does. */
-static bool says(const struct note *note, const struct note *other)
-{
-	return note->start <= other->start && note->end >= other->end &&
-	       note->settled == other->settled &&
-	       !droppable_reap_after(other->time, note->time);
-}
-
-/* There is no room for another: the nearest says more than it should. */
-static void widen_nearest(struct notes *notes, const struct note *new)
-{
-	struct note *nearest = &notes->note[0];
-	unsigned int i;
-
-	for (i = 1; i < notes->nr; i++)
-		if (distance(&notes->note[i], new) < distance(nearest, new))
-			nearest = &notes->note[i];
-	nearest->start = min(nearest->start, new->start);
-	nearest->end = max(nearest->end, new->end);
-	if (droppable_reap_after(new->time, nearest->time))
-		nearest->time = new->time;
-	nearest->settled &= new->settled;
-}
-
-static void add_note(struct notes *notes, const struct note *new)
-{
-	unsigned int i = 0;
-
-	while (i < notes->nr) {
-		if (says(&notes->note[i], new))
-			return;
-		if (says(new, &notes->note[i]))
-			notes->note[i] = notes->note[--notes->nr];
-		else
-			i++;
-	}
-	if (notes->nr < NOTES)
-		notes->note[notes->nr++] = *new;
-	else
-		widen_nearest(notes, new);
-}
-
-static bool noted(const struct notes *notes, unsigned long address, u32 since)
-{
-	const struct note *note;
-
-	for (note = notes->note; note < notes->note + notes->nr; note++)
-		if (address >= note->start && address < note->end &&
-		    !note->settled && droppable_reap_after(note->time, since))
-			return true;
-	return false;
-}
-
-static void begin(struct unmappings *now, unsigned long start,
-		  unsigned long end)
-{
-	if (now->nr == ARRAY_SIZE(now->at)) {
-		now->unlisted++;
-		return;
-	}
-	now->at[now->nr].start = start;
-	now->at[now->nr++].end = end;
-}
-
-/* The reaper may have come after the start: then that wasn't heard. */
-static void finish(struct unmappings *now, unsigned long start,
-		   unsigned long end)
-{
-	unsigned int i;
-
-	for (i = 0; i < now->nr; i++) {
-		if (now->at[i].start != start || now->at[i].end != end)
-			continue;
-		now->at[i] = now->at[--now->nr];
-		return;
-	}
-	if (now->unlisted)
-		now->unlisted--;
-}
-
-static bool under_way(const struct unmappings *now, unsigned long address)
-{
-	unsigned int i;
-
-	for (i = 0; i < now->nr; i++)
-		if (address >= now->at[i].start && address < now->at[i].end)
-			return true;
-	return now->unlisted;
-}
-
 /*
  * Notes a range, now, if some of it is ours; else false.  All of it, as one: was
  * it cut at what @ours tells, of which much overlaps, there would soon be no room
@@ -229,18 +102,17 @@ static bool under_way(const struct unmappings *now, unsigned long address)
 static bool note_ours(struct reaper *reaper, unsigned long start,
 		      unsigned long end)
 {
-	const struct note *ours = reaper->ours.note;
-	struct note note = { start, end, ++reaper->clock };
-	unsigned int i;
+	struct droppable_note note = { .start = start, .end = end };
 
 	lockdep_assert_held(&reaper->lock);
-	for (i = 0; i < reaper->ours.nr; i++) {
-		if (start >= ours[i].end || end <= ours[i].start)
-			continue;
-		add_note(&reaper->new, &note);
-		return true;
-	}
-	return false;
+	if (!droppable_notes_touch(&reaper->ours, start, end))
+		return false;
+	if (reaper->asked)
+		reaper->clock++;
+	reaper->asked = false;
+	note.time = reaper->clock;
+	droppable_notes_add(&reaper->new, &note);
+	return true;
 }
 
 /*
@@ -279,18 +151,138 @@ static void wait_for_revivals(struct reaper *reaper, unsigned long start,
 	}
 }
 
+static unsigned int reap_vma(struct vm_area_struct *vma,
+			     const struct droppable_note *note,
+			     unsigned int how)
+{
+	struct droppable_region *region = READ_ONCE(vma->vm_private_data);
+	pgoff_t first, last;
+
+	if (!region)
+		return 0;
+	first = droppable_region_index(region, vma,
+				       max(note->start, vma->vm_start));
+	last = droppable_region_index(region, vma,
+				      min(note->end, vma->vm_end) - 1);
+	/* One that watches nothing has no time to compare with. */
+	if (!region->reaper)
+		how &= ~DROPPABLE_REAP_DISCARDED;
+	return droppable_region_reap(region, first, last, how, note->time);
+}
+
+/* Looks at all VMAs there but @moved.  Returns what droppable_region_reap() does. */
+static unsigned int reap_note(struct mm_struct *mm,
+			      const struct droppable_note *note,
+			      unsigned int how,
+			      const struct vm_area_struct *moved)
+{
+	unsigned long start = note->start;
+	unsigned int left = 0;
+
+	mmap_assert_locked(mm);
+	while (start < note->end) {
+		struct vm_area_struct *vma = find_vma(mm, start);
+
+		if (!vma || vma->vm_start >= note->end)
+			break;
+		if (vma->vm_ops == &droppable_vm_ops && vma != moved)
+			left |= reap_vma(vma, note, how);
+		start = vma->vm_end;
+	}
+	return left;
+}
+
+/* Returns what is left of all of them. */
+static unsigned int reap_notes(struct mm_struct *mm,
+			       struct droppable_notes *notes, unsigned int how,
+			       const struct vm_area_struct *moved)
+{
+	unsigned int all = 0, i;
+
+	for (i = 0; i < notes->nr; i++) {
+		notes->note[i].left = reap_note(mm, &notes->note[i], how,
+						 moved);
+		all |= notes->note[i].left;
+	}
+	return all;
+}
+
+/* What may yet be left to come back by whoever has it locked stays new. */
+static void note_left(struct reaper *reaper, const struct droppable_notes *from,
+		      bool forget_held)
+{
+	unsigned int i;
+
+	lockdep_assert_held(&reaper->lock);
+	for (i = 0; i < from->nr; i++) {
+		const struct droppable_note *note = &from->note[i];
+
+		if (note->left & DROPPABLE_REAP_LEFT_LOCKED)
+			droppable_notes_add(&reaper->new, note);
+		else if (note->left && !forget_held)
+			droppable_notes_add(&reaper->held, note);
+	}
+}
+
+/*
+ * Looks at what is new, under mmap_lock.  Its notes are @busy's meanwhile, or
+ * they would be gone for those who ask.  Returns what is left.
+ */
+static unsigned int look_at_new(struct reaper *reaper, unsigned int how,
+				bool forget_held,
+				const struct vm_area_struct *moved)
+{
+	unsigned int left;
+
+	mmap_assert_locked(reaper->mm);
+	mutex_lock(&reaper->looking);
+	spin_lock(&reaper->lock);
+	reaper->busy = reaper->new;
+	reaper->new.nr = 0;
+	spin_unlock(&reaper->lock);
+	left = reap_notes(reaper->mm, &reaper->busy,
+			  how | DROPPABLE_REAP_DISCARDED, moved);
+	spin_lock(&reaper->lock);
+	note_left(reaper, &reaper->busy, forget_held);
+	reaper->busy.nr = 0;
+	spin_unlock(&reaper->lock);
+	mutex_unlock(&reaper->looking);
+	return forget_held ? left & DROPPABLE_REAP_LEFT_LOCKED : left;
+}
+
+/*
+ * Who discards faster than the worker looks does some of the looking, before
+ * notes have to grow together.  If somebody waits to change mappings, it can't be
+ * done here: the lock that the discard holds needn't be mmap_lock.
+ */
+static void make_room(struct reaper *reaper)
+{
+	bool full;
+
+	spin_lock(&reaper->lock);
+	full = reaper->new.nr > DROPPABLE_NOTES / 2;
+	spin_unlock(&reaper->lock);
+	if (!full || !mmap_read_trylock(reaper->mm))
+		return;
+	look_at_new(reaper, 0, false, NULL);
+	mmap_read_unlock(reaper->mm);
+}
+
 static int range_start(struct mmu_notifier *notifier,
 		       const struct mmu_notifier_range *range)
 {
 	struct reaper *reaper = container_of(notifier, struct reaper, notifier);
+	/* If not, nobody is left to look: that is the OOM killer's reaper. */
+	bool may_wait = mmu_notifier_range_blockable(range);
 
 	if (!is_discard(range))
 		return 0;
+	if (may_wait)
+		make_room(reaper);
 	spin_lock(&reaper->lock);
-	begin(&reaper->now, range->start, range->end);
+	droppable_unmappings_begin(&reaper->now, range->start, range->end);
 	spin_unlock(&reaper->lock);
-	/* If not, nobody is left to look: that is the OOM killer's reaper. */
-	if (mmu_notifier_range_blockable(range))
+	if (may_wait)
 		wait_for_revivals(reaper, range->start, range->end);
 	return 0;
 }
@@ -305,7 +297,7 @@ static void range_end(struct mmu_notifier *notifier,
 	if (!is_discard(range))
 		return;
 	spin_lock(&reaper->lock);
-	finish(&reaper->now, range->start, range->end);
+	droppable_unmappings_end(&reaper->now, range->start, range->end);
 	any = note_ours(reaper, range->start, range->end);
 	reaper->looks = 0;
 	delay = reaper->delay;
@@ -315,75 +307,51 @@ static void range_end(struct mmu_notifier *notifier,
 				   usecs_to_jiffies(delay));
 }
 
-static unsigned int reap_vma(struct vm_area_struct *vma,
-			     const struct note *note, unsigned int how)
+/* Looks again at what was held.  Returns what is left. */
+static unsigned int look_at_held(struct reaper *reaper, bool forget_held)
 {
-	struct droppable_region *region = READ_ONCE(vma->vm_private_data);
-	pgoff_t first, last;
+	unsigned int keep = DROPPABLE_REAP_LEFT_LOCKED, left, i = 0;
+	struct droppable_notes *held = &reaper->held;
 
-	if (!region)
-		return 0;
-	first = droppable_region_index(region, vma,
-				       max(note->start, vma->vm_start));
-	last = droppable_region_index(region, vma,
-				      min(note->end, vma->vm_end) - 1);
-	/* One that watches nothing has no time to compare with. */
-	if (!note->settled && region->reaper)
-		how |= DROPPABLE_REAP_DISCARDED;
-	return droppable_region_reap(region, first, last, how, note->time);
-}
-
-/* Returns what droppable_region_reap() does. */
-static unsigned int reap_note(struct mm_struct *mm, const struct note *note,
-			      unsigned int how)
-{
-	unsigned long start = note->start;
-	unsigned int left = 0;
-
-	mmap_assert_locked(mm);
-	while (start < note->end) {
-		struct vm_area_struct *vma = find_vma(mm, start);
-
-		if (!vma || vma->vm_start >= note->end)
-			break;
-		if (vma->vm_ops == &droppable_vm_ops)
-			left |= reap_vma(vma, note, how);
-		start = vma->vm_end;
+	if (!forget_held)
+		keep |= DROPPABLE_REAP_LEFT_HELD;
+	mutex_lock(&reaper->looking);
+	left = reap_notes(reaper->mm, held, 0, NULL);
+	while (i < held->nr) {
+		if (held->note[i].left & keep)
+			i++;
+		else
+			held->note[i] = held->note[--held->nr];
 	}
-	return left;
+	mutex_unlock(&reaper->looking);
+	return left & keep;
 }
 
-static void note_again(struct notes *to, const struct notes *from,
-		       const unsigned int *left)
+/* Under mmap_lock.  What is only held isn't looked at for ever. */
+static void look(struct reaper *reaper)
 {
-	struct note note;
-	unsigned int i;
+	ktime_t start = ktime_get();
+	unsigned int left;
+	bool forget_held;
+	s64 took;
 
-	for (i = 0; i < from->nr; i++) {
-		if (!left[i])
-			continue;
-		note = from->note[i];
-		note.settled |= !(left[i] & DROPPABLE_REAP_LEFT_LOCKED);
-		add_note(to, &note);
+	spin_lock(&reaper->lock);
+	forget_held = reaper->looks + 1 >= LOOKS;
+	spin_unlock(&reaper->lock);
+	/* In this order, or what is new and held would be looked at twice. */
+	left = look_at_held(reaper, forget_held);
+	left |= look_at_new(reaper, 0, forget_held, NULL);
+	took = ktime_us_delta(ktime_get(), start);
+
+	spin_lock(&reaper->lock);
+	reaper->delay = clamp_t(s64, took * DELAY_PER_WORK, DELAY_MIN,
+				DELAY_MAX);
+	if (left) {
+		reaper->looks = min(reaper->looks + 1, LOOKS);
+		queue_delayed_work(queue, &reaper->work,
+				   usecs_to_jiffies(DELAY_MIN << reaper->looks));
 	}
-}
-
-/* Notes again what is left; if it is only held, not for ever. */
-static void note_left(struct reaper *reaper, const unsigned int *left)
-{
-	unsigned int all = 0, i;
-
-	lockdep_assert_held(&reaper->lock);
-	for (i = 0; i < reaper->busy.nr; i++)
-		all |= left[i];
-	if (!all)
-		return;
-	reaper->looks = min(reaper->looks + 1, LOOKS);
-	if (reaper->looks == LOOKS && !(all & DROPPABLE_REAP_LEFT_LOCKED))
-		return;
-	note_again(&reaper->new, &reaper->busy, left);
-	queue_delayed_work(queue, &reaper->work,
-			   usecs_to_jiffies(DELAY_MIN << reaper->looks));
+	spin_unlock(&reaper->lock);
 }
 
 static void reap(struct work_struct *work)
@@ -391,29 +359,12 @@ static void reap(struct work_struct *work)
 	struct reaper *reaper = container_of(to_delayed_work(work),
 					     struct reaper, work);
 	struct mm_struct *mm = reaper->mm;
-	ktime_t start = ktime_get();
-	unsigned int left[NOTES] = { 0 }, i;
-	s64 took;
 
 	/* An exiting mm frees everything itself. */
 	if (!mmget_not_zero(mm))
 		return;
 	mmap_read_lock(mm);
-	spin_lock(&reaper->lock);
-	reaper->busy = reaper->new;
-	reaper->new.nr = 0;
-	spin_unlock(&reaper->lock);
-
-	for (i = 0; i < reaper->busy.nr; i++)
-		left[i] = reap_note(mm, &reaper->busy.note[i], 0);
-
-	took = ktime_us_delta(ktime_get(), start);
-	spin_lock(&reaper->lock);
-	note_left(reaper, left);
-	reaper->busy.nr = 0;
-	reaper->delay = clamp_t(s64, took * DELAY_PER_WORK, DELAY_MIN,
-				DELAY_MAX);
-	spin_unlock(&reaper->lock);
+	look(reaper);
 	mmap_read_unlock(mm);
 	/* If it is the last, the unmapping must not wait for this worker. */
 	mmput_async(mm);
@@ -442,6 +393,7 @@ static struct mmu_notifier *alloc_notifier(struct mm_struct *mm)
 	mmgrab(mm);
 	reaper->mm = mm;
 	reaper->delay = DELAY_MIN;
+	mutex_init(&reaper->looking);
 	spin_lock_init(&reaper->lock);
 	INIT_DELAYED_WORK(&reaper->work, reap);
 	INIT_WORK(&reaper->end, end);
@@ -463,10 +415,13 @@ static const struct mmu_notifier_ops ops = {
 
 static void watch(struct reaper *reaper, struct vm_area_struct *vma)
 {
-	struct note note = { vma->vm_start, vma->vm_end };
+	struct droppable_note note = {
+		.start = vma->vm_start,
+		.end = vma->vm_end,
+	};
 
 	spin_lock(&reaper->lock);
-	add_note(&reaper->ours, &note);
+	droppable_notes_add(&reaper->ours, &note);
 	spin_unlock(&reaper->lock);
 }
 
@@ -475,30 +430,18 @@ static void watch(struct reaper *reaper, struct vm_area_struct *vma)
  * @notifier:	from droppable_reap_watch(), or NULL
  * @vma:	of ours, new beside the old one; mmap_lock held for writing
  *
- * What is noted is looked at before: at the old place while that is still there,
- * and at the new one, where it isn't about this VMA.
+ * What is noted is looked at before, while the old place is still there.  At the
+ * new one it is about what was there before, and is forgotten.
  */
 void droppable_reap_moved(struct mmu_notifier *notifier,
 			  struct vm_area_struct *vma)
 {
-	unsigned int left[NOTES] = { 0 }, i;
 	struct reaper *reaper;
-	struct notes notes;
 
 	if (!notifier)
 		return;
 	reaper = container_of(notifier, struct reaper, notifier);
-	spin_lock(&reaper->lock);
-	VM_WARN_ON_ONCE(reaper->busy.nr);
-	notes = reaper->new;
-	reaper->new.nr = 0;
-	spin_unlock(&reaper->lock);
-	for (i = 0; i < notes.nr; i++)
-		left[i] = reap_note(vma->vm_mm, &notes.note[i],
-				    DROPPABLE_REAP_WAIT);
-	spin_lock(&reaper->lock);
-	note_again(&reaper->new, &notes, left);
-	spin_unlock(&reaper->lock);
+	look_at_new(reaper, DROPPABLE_REAP_WAIT, false, vma);
 	watch(reaper, vma);
 }
 
@@ -559,6 +502,7 @@ u32 droppable_reap_clock(struct mmu_notifier *notifier)
 		return 0;
 	reaper = container_of(notifier, struct reaper, notifier);
 	spin_lock(&reaper->lock);
+	reaper->asked = true;
 	time = reaper->clock;
 	spin_unlock(&reaper->lock);
 	return time;
@@ -567,9 +511,9 @@ u32 droppable_reap_clock(struct mmu_notifier *notifier)
 static bool is_noted(struct reaper *reaper, unsigned long address, u32 since)
 {
 	lockdep_assert_held(&reaper->lock);
-	return under_way(&reaper->now, address) ||
-	       noted(&reaper->new, address, since) ||
-	       noted(&reaper->busy, address, since);
+	return droppable_unmappings_cover(&reaper->now, address) ||
+	       droppable_notes_tell(&reaper->new, address, since) ||
+	       droppable_notes_tell(&reaper->busy, address, since);
 }
 
 /**

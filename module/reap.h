@@ -17,12 +17,6 @@ void droppable_reap_moved(struct mmu_notifier *notifier,
 void droppable_reap_unwatch(struct mmu_notifier *notifier,
 			    struct droppable_region *region);
 
-/* Of two times by droppable_reap_clock(), less than half its range apart. */
-static inline bool droppable_reap_after(u32 time, u32 other)
-{
-	return (s32)(time - other) > 0;
-}
-
 u32 droppable_reap_clock(struct mmu_notifier *notifier);
 bool droppable_reap_noted(struct mmu_notifier *notifier, unsigned long address,
 			  u32 since);

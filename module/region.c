@@ -8,6 +8,7 @@
 
 #include "fault.h"
 #include "file.h"
+#include "notes.h"
 #include "pin.h"
 #include "reap.h"
 #include "refault.h"
@@ -135,7 +136,7 @@ static bool is_held(struct droppable_slot *slot, unsigned int how, u32 time)
 	if (!(slot->flags & DROPPABLE_SLOT_HELD) || how & DROPPABLE_REAP_GONE)
 		return false;
 	return !(how & DROPPABLE_REAP_DISCARDED) ||
-	       !droppable_reap_after(time, slot->held_at);
+	       !droppable_time_after(time, slot->held_at);
 }
 
 /* What droppable_region_reap() returns, of one folio. */

@@ -6,6 +6,8 @@
  * LOCK ORDER, outermost first:
  *
  *	mmap_lock (or the VMA lock) of the mm
+ *	  mutex of the mm's reaper; whoever waits for a folio lock under it has
+ *	  mmap_lock for writing
  *	  folio lock of a resident folio
  *	    i_mmap_rwsem of the region's mapping, for reading
  *	      page table lock

@@ -324,3 +324,110 @@ TEST(vm_readv, "line 18: process_vm_readv by another process while it is dropped
 	*end = 1;
 	join(child);
 }
+
+/*
+ * Every other page is held while all are dropped all the time: a drop that has
+ * looked for holders unmaps what somebody has come to hold in between.  Nothing
+ * but what the module notes of discards tells such a page from a discarded one.
+ */
+#define APART 64UL
+
+static void hold_apart(char *area)
+{
+	struct iovec pages[APART];
+
+	for (size_t i = 0; i < APART; i++)
+		pages[i] = (struct iovec){ area + 2 * i * PAGE, PAGE };
+	want_ok(pipe(pipe_fds));
+	want_ge(fcntl(pipe_fds[1], F_SETPIPE_SZ, (int)(APART * PAGE)),
+		APART * PAGE);
+	want_eq(vmsplice(pipe_fds[1], pages, APART, SPLICE_F_NONBLOCK),
+		APART * PAGE);
+}
+
+/* What went before it was held is zero on both sides.  Returns the others. */
+static size_t want_same(const char *area)
+{
+	static char page[PAGE] __attribute__((aligned(16)));
+	size_t there = 0;
+
+	for (size_t i = 0; i < APART; i++) {
+		const char *mapped = area + 2 * i * PAGE;
+		bool zero = is_zero(mapped, PAGE);
+
+		want_eq(read(pipe_fds[0], page, PAGE), PAGE);
+		if (memcmp(mapped, page, PAGE))
+			fail("page %zu is %s in the mapping and %s in the pipe",
+			     i, zero ? "zero" : "whole",
+			     is_zero(page, PAGE) ? "zero" : "whole");
+		there += !zero;
+	}
+	close(pipe_fds[0]);
+	close(pipe_fds[1]);
+	return there;
+}
+
+static void *drop_all_thread(void *unused)
+{
+	(void)unused;
+	while (!stop)
+		write_file("/sys/class/misc/droppable/drop", "1");
+	return NULL;
+}
+
+/* Rounds in which @play does something to what is held; it returns where it is. */
+static void hold_while_dropped(char *(*play)(char *area, char *other))
+{
+	char *places[2];
+	unsigned int round = 0;
+	double end = now() + 4;
+	size_t there = 0;
+	pthread_t thread;
+
+	need_device("command to drop everything");
+	for (int i = 0; i < 2; i++)
+		places[i] = anon_map(2 * APART * PAGE);
+	want_eq(pthread_create(&thread, NULL, drop_all_thread, NULL), 0);
+	while (now() < end) {
+		char *area = places[round % 2], *at;
+
+		for (int i = 0; i < 2; i++)
+			want_ok(mem_try(places[i], 2 * APART * PAGE,
+					PROT_READ | PROT_WRITE, MAP_FIXED));
+		fill(area, 2 * APART, TAG, ++round % 4096);
+		hold_apart(area);
+		at = play(area, places[round % 2]);
+		there += want_same(at);
+	}
+	stop = true;
+	pthread_join(thread, NULL);
+	note("%u rounds, %zu pages were there when they were held", round, there);
+	want_ge(there, 1);
+}
+
+static char *discard_between(char *area, char *other)
+{
+	(void)other;
+	for (size_t i = 0; i < APART; i++)
+		want_ok(madvise(area + (2 * i + 1) * PAGE, PAGE, MADV_DONTNEED));
+	return area;
+}
+
+TEST(discarded_between, "line 18: held pages stay while the pages between them are discarded one by one and dropped")
+{
+	hold_while_dropped(discard_between);
+}
+
+static char *move_to_discarded(char *area, char *other)
+{
+	fill_page(other, TAG, 1, 0);
+	want_ok(madvise(other, 2 * APART * PAGE, MADV_DONTNEED));
+	want_ok(mremap(area, 2 * APART * PAGE, 2 * APART * PAGE,
+		       MREMAP_MAYMOVE | MREMAP_FIXED, other));
+	return other;
+}
+
+TEST(held_and_moved, "line 18: held pages stay when their mapping moves to where another was just discarded")
+{
+	hold_while_dropped(move_to_discarded);
+}

@@ -81,26 +81,17 @@ void droppable_drop_put_back(struct droppable_slot *slot)
 /**
  * droppable_drop_take_out - take an unmapped slot out of region->folios
  * @slot:	isolated
+ * @zero:	zero its folio
  *
  * False if it is mapped or held, and so stays: then it is back on its list and
  * unlocked.
  */
-bool droppable_drop_take_out(struct droppable_slot *slot)
+bool droppable_drop_take_out(struct droppable_slot *slot, bool zero)
 {
-	struct droppable_region *region = slot->region;
-	const int refs = 1 + DROPPABLE_CHARGE_REFS;
-	struct folio *folio = slot->folio;
-
-	xa_lock(&region->folios);
-	if (folio_mapped(folio) || !folio_ref_freeze(folio, refs)) {
-		xa_unlock(&region->folios);
+	if (!droppable_region_take_out(slot, 0, zero)) {
 		droppable_drop_put_back(slot);
 		return false;
 	}
-	__xa_erase(&region->folios, slot->index);
-	xa_unlock(&region->folios);
-	/* Found nowhere any more: whoever looked it up before finds out. */
-	folio_ref_unfreeze(folio, refs);
 	droppable_region_removed(slot);
 	return true;
 }
@@ -119,13 +110,13 @@ static unsigned long drop_group(struct droppable_group *group,
 		pgoff_t index = slot->index;
 
 		list_del_init(&slot->lru);
-		if (!droppable_drop_take_out(slot)) {
+		if (!droppable_drop_take_out(slot, droppable_slot_scrubs())) {
 			if (held)
 				note_held(held, index);
 			continue;
 		}
 		droppable_refault_dropped(region, index);
-		droppable_slot_free(slot, 0);
+		droppable_slot_free(slot);
 		dropped++;
 	}
 	trace_droppable_drop(region, group->first, group->nr, dropped);

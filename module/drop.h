@@ -27,6 +27,6 @@ int droppable_drop_range(struct droppable_region *region,
 			 pgoff_t first, pgoff_t last,
 			 u64 *dropped, u64 *pinned);
 void droppable_drop_put_back(struct droppable_slot *slot);
-bool droppable_drop_take_out(struct droppable_slot *slot);
+bool droppable_drop_take_out(struct droppable_slot *slot, bool zero);
 
 #endif

@@ -4,7 +4,6 @@
  * that finds no memory, or that reads and shall cost none.
  */
 
-#include <linux/highmem.h>
 #include <linux/mm.h>
 
 #include "drop.h"
@@ -122,7 +121,7 @@ static struct folio *move_in(struct droppable_region *region,
 				      GFP_NOWAIT | __GFP_NOWARN);
 	if (!err)
 		return folio;
-	droppable_slot_free(slot, 1);
+	droppable_slot_free(slot);
 	folio_put(folio);
 	return ERR_PTR(err == -EBUSY ? -EBUSY : -EAGAIN);
 }
@@ -147,13 +146,12 @@ struct folio *droppable_recycle_oldest(struct droppable_region *region,
 	if (!slot)
 		return ERR_PTR(-ENOMEM);
 	unmap_one(slot, DROPPABLE_DROP_WAIT);
-	if (!droppable_drop_take_out(slot))
+	if (!droppable_drop_take_out(slot, true))
 		return ERR_PTR(-ENOMEM);
 	droppable_refault_dropped(region, slot->index);
 	trace_droppable_drop(region, slot->index, 1, 1);
 	droppable_count(region->file, DROPPABLE_DROPPED, 1);
 	droppable_file_wake(region->file);
-	clear_highpage(folio_page(slot->folio, 0));
 	folio = move_in(region, slot, index, 0);
 	if (!IS_ERR(folio))
 		droppable_count(region->file, DROPPABLE_RECYCLED, 1);
@@ -187,7 +185,7 @@ struct folio *droppable_recycle_zero(struct droppable_region *region,
 		unmap_one(slot, DROPPABLE_DROP_WAIT | DROPPABLE_DROP_ZERO);
 		if (!folio_mapped(slot->folio) &&
 		    !folio_test_dirty(slot->folio))
-			return droppable_drop_take_out(slot) ?
+			return droppable_drop_take_out(slot, false) ?
 			       move_in(region, slot, index,
 				       DROPPABLE_SLOT_CLEAN) :
 			       ERR_PTR(-ENOMEM);

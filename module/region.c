@@ -2,6 +2,7 @@
 /* The memory of one mmap() call: its lifetime, and the store of its folios. */
 
 #include <linux/fs.h>
+#include <linux/highmem.h>
 #include <linux/mm.h>
 #include <linux/slab.h>
 #include <linux/wait_bit.h>
@@ -448,7 +449,7 @@ struct folio *droppable_region_populate(struct droppable_region *region,
 	folio_get(folio);
 	err = droppable_region_insert(region, slot, index, flags, gfp);
 	if (err) {
-		droppable_slot_free(slot, 1);
+		droppable_slot_free(slot);
 		folio_put(folio);
 		return ERR_PTR(err);
 	}
@@ -456,18 +457,58 @@ struct folio *droppable_region_populate(struct droppable_region *region,
 }
 
 /**
+ * droppable_region_take_out - take a folio out of the store if nobody has it
+ * @slot:	its folio locked
+ * @own:	references of the caller's
+ * @zero:	zero it
+ *
+ * False if it is mapped or held: then nothing has changed.  It is zeroed before
+ * anybody can get a reference: a lookup without locks (GUP-fast) may be late, and
+ * would be the one to free the folio, with what is in it.
+ */
+bool droppable_region_take_out(struct droppable_slot *slot, int own, bool zero)
+{
+	const int refs = 1 + DROPPABLE_CHARGE_REFS + own;
+	struct droppable_region *region = slot->region;
+	struct folio *folio = slot->folio;
+
+	VM_WARN_ON_ONCE(!folio_test_locked(folio));
+	xa_lock(&region->folios);
+	if (folio_mapped(folio) || !folio_ref_freeze(folio, refs)) {
+		xa_unlock(&region->folios);
+		return false;
+	}
+	__xa_erase(&region->folios, slot->index);
+	xa_unlock(&region->folios);
+	if (zero)
+		clear_highpage(folio_page(folio, 0));
+	/* Found nowhere any more: whoever looked it up before finds out. */
+	folio_ref_unfreeze(folio, refs);
+	return true;
+}
+
+/* @slot has left region->folios, and its folio comes back unlocked. */
+static void free_slot(struct droppable_slot *slot)
+{
+	droppable_lru_del(slot);
+	droppable_region_removed(slot);
+	droppable_slot_free(slot);
+}
+
+/**
  * droppable_region_remove - take a folio out of the store, held or not
  * @folio:	locked, mapped by nobody, with a reference of the caller's;
  *		comes back unlocked
+ *
+ * What others hold is theirs, and not zeroed.
  */
 void droppable_region_remove(struct folio *folio)
 {
 	struct droppable_slot *slot = droppable_slot_of(folio);
 
-	xa_erase(&slot->region->folios, slot->index);
-	droppable_lru_del(slot);
-	droppable_region_removed(slot);
-	droppable_slot_free(slot, 1);
+	if (!droppable_region_take_out(slot, 1, droppable_slot_scrubs()))
+		xa_erase(&slot->region->folios, slot->index);
+	free_slot(slot);
 }
 
 /**
@@ -476,8 +517,10 @@ void droppable_region_remove(struct folio *folio)
  */
 bool droppable_region_remove_if_unused(struct folio *folio)
 {
-	if (folio_mapped(folio) || droppable_slot_pinned(folio, 1))
+	struct droppable_slot *slot = droppable_slot_of(folio);
+
+	if (!droppable_region_take_out(slot, 1, droppable_slot_scrubs()))
 		return false;
-	droppable_region_remove(folio);
+	free_slot(slot);
 	return true;
 }

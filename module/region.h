@@ -150,6 +150,7 @@ void droppable_region_removed(struct droppable_slot *slot);
 unsigned int droppable_region_reap(struct droppable_region *region,
 				   pgoff_t first, pgoff_t last,
 				   unsigned int how, u32 time);
+bool droppable_region_take_out(struct droppable_slot *slot, int own, bool zero);
 void droppable_region_remove(struct folio *folio);
 bool droppable_region_remove_if_unused(struct folio *folio);
 

@@ -115,12 +115,10 @@ no_slot:
 /**
  * droppable_slot_free - give up the store's reference and the slot
  * @slot:	in no list and no xarray; its folio is locked, and unlocked here
- * @own:	references of the caller's
  *
- * The folio itself goes when its last holder lets go.  If that is us it is
- * zeroed before; what others hold is theirs, and isn't.
+ * The folio itself goes when its last holder lets go.
  */
-void droppable_slot_free(struct droppable_slot *slot, int own)
+void droppable_slot_free(struct droppable_slot *slot)
 {
 	struct folio *folio = slot->folio;
 
@@ -128,8 +126,6 @@ void droppable_slot_free(struct droppable_slot *slot, int own)
 	droppable_set_private(folio, NULL);
 	droppable_uncharge_folio(folio);
 	kmem_cache_free(slot_cache, slot);
-	if (READ_ONCE(scrub) && folio_ref_count(folio) == 1 + own)
-		clear_highpage(folio_page(folio, 0));
 	folio_unlock(folio);
 	folio_put(folio);
 	droppable_wait_wake();

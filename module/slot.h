@@ -48,7 +48,7 @@ void droppable_slot_exit(void);
 
 struct droppable_slot *droppable_slot_alloc(struct vm_area_struct *vma,
 					    unsigned long address, gfp_t gfp);
-void droppable_slot_free(struct droppable_slot *slot, int own);
+void droppable_slot_free(struct droppable_slot *slot);
 bool droppable_slot_scrubs(void);
 
 static inline struct droppable_slot *droppable_slot_of(struct folio *folio)

@@ -9,7 +9,8 @@
 # snapshots/NAME-KEY.log  what its kernel had said by then
 #
 # KEY is a hash of the kernel and all that is in its first file system, the
-# emulator and how it is called.
+# emulator and how it is called, and the size of the disk to swap to, which its
+# kernel has been told by then.
 
 SNAPSHOT_DAYS=7
 
@@ -19,7 +20,7 @@ SNAPSHOT=''
 snapshot_key() {
 	{
 		printf '%s\n' "${BASE##*/}" "$("${QEMU[@]}" --version)" \
-			"${ARGUMENTS[@]//$WORK/}"
+			"${ARGUMENTS[@]//$WORK/}" "swap $SWAP"
 		cat "$VM_DIR/lib/snapshot.sh"
 	} | sha256sum | cut -c1-16
 }

@@ -120,8 +120,11 @@ static void unlink_pin(struct droppable_file *df, struct pin *pin)
 /*
  * An id comes again as late as can be.  The end of a region ends pins whose ids
  * are still with somebody, and what that then unpins must not be another's.
+ *
+ * From the unlock on @pin is no longer the caller's: who guesses the next id
+ * ends the pin before its maker has been told of it.
  */
-static int link_pin(struct droppable_region *region, struct pin *pin)
+static int link_pin(struct droppable_region *region, struct pin *pin, u32 *id)
 {
 	struct droppable_file *df = region->file;
 	int err;
@@ -133,6 +136,7 @@ static int link_pin(struct droppable_region *region, struct pin *pin)
 	if (err >= 0) {
 		list_add(&pin->in_region, &region->pins);
 		df->locked += pin->nr;
+		*id = pin->id;
 	}
 	xa_unlock(&df->pins);
 	return min(err, 0);	/* 1: begun again */
@@ -327,11 +331,9 @@ static int pin_range(struct file *file, struct droppable_pin *arg,
 	if (arg->dropped && arg->flags & DROPPABLE_PIN_WHOLE)
 		goto put_folios;
 	mmgrab(pin->mm);
-	err = link_pin(region, pin);
-	if (!err) {
-		*id = pin->id;
+	err = link_pin(region, pin, id);
+	if (!err)
 		return 0;
-	}
 	mmdrop(pin->mm);
 put_folios:
 	while (pin->nr--)

@@ -7,6 +7,7 @@
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -465,6 +466,65 @@ TEST(stale, "line 43: the id of a pin that munmap ended is ENOENT, and no later 
 	want_ok(try_unpin(fd, later));
 	want_errno(try_unpin(fd, later), ENOENT);
 	want_eq(fdinfo(fd, "locked"), 0);
+}
+
+static struct {
+	int fd;
+	volatile uint64_t next;
+	volatile bool stop;
+	unsigned int hits;
+} guessed;
+
+static void on_one_processor(void)
+{
+	cpu_set_t one;
+
+	CPU_ZERO(&one);
+	CPU_SET(0, &one);
+	want_ok(sched_setaffinity(0, sizeof(one), &one));
+}
+
+static void *guess_thread(void *unused)
+{
+	(void)unused;
+	while (!guessed.stop)
+		guessed.hits += !try_unpin(guessed.fd, guessed.next);
+	return NULL;
+}
+
+/*
+ * Both on one processor, which goes from one to the other when a lock is let go
+ * of.  What the call read of a pin that had ended KASAN knows; else it may be
+ * seen by an id that is none.
+ */
+TEST(guessed_id, "line 43: another thread may guess the id of a pin and end it before the call returns")
+{
+	unsigned int rounds = 0;
+	double end = now() + 4;
+	pthread_t thread;
+	char *area;
+
+	need_device("pin");
+	on_one_processor();
+	guessed.fd = mem_open();
+	guessed.next = 1;
+	area = map_of(guessed.fd, LENGTH);
+	want_eq(pthread_create(&thread, NULL, guess_thread, NULL), 0);
+	while (now() < end) {
+		struct droppable_pin pin = range_of(area, LENGTH);
+
+		want_ok(try_pin(guessed.fd, &pin));
+		want_eq(pin.id, guessed.next);
+		if (try_unpin(guessed.fd, pin.id))
+			want_eq(errno, ENOENT);
+		guessed.next++;
+		rounds++;
+	}
+	guessed.stop = true;
+	want_eq(pthread_join(thread, NULL), 0);
+	note("%u of %u pins were ended by who guessed", guessed.hits, rounds);
+	want_eq(fdinfo(guessed.fd, "locked"), 0);
+	want_eq(vm_pin(), 0);
 }
 
 TEST(pressure, "line 43: at a cgroup's limit the pinned pages stay and the others go")

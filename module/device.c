@@ -30,10 +30,10 @@ static void set_nocmtime(struct file *file)
 	struct inode *inode = file_inode(file);
 
 	file->f_mode |= FMODE_NOCMTIME;
-	if (inode->i_flags & S_NOCMTIME)
+	if (READ_ONCE(inode->i_flags) & S_NOCMTIME)
 		return;
 	inode_lock(inode);
-	inode->i_flags |= S_NOCMTIME;
+	inode_set_flags(inode, S_NOCMTIME, S_NOCMTIME);
 	inode_unlock(inode);
 }
 
@@ -199,7 +199,7 @@ static int drop_range(struct file *file, struct droppable_drop *drop)
 		return -ENOMEM;
 	while (start < end && !err) {
 		struct vm_area_struct *vma = find_mapping(start);
-		struct droppable_region *region = vma->vm_private_data;
+		struct droppable_region *region = droppable_region_of(vma);
 		unsigned long stop = min(end, vma->vm_end);
 
 		if (region)
@@ -213,13 +213,15 @@ static int drop_range(struct file *file, struct droppable_drop *drop)
 static int drop_mapping(struct file *file, struct droppable_drop *drop)
 {
 	struct vm_area_struct *vma = find_mapping(drop->addr);
+	struct droppable_region *region;
 
 	if (!vma)
 		return -ENOMEM;
-	if (!vma->vm_private_data)
+	region = droppable_region_of(vma);
+	if (!region)
 		return 0;
-	return droppable_drop_range(vma->vm_private_data, 0, ULONG_MAX,
-				    &drop->dropped, &drop->pinned);
+	return droppable_drop_range(region, 0, ULONG_MAX, &drop->dropped,
+				    &drop->pinned);
 }
 
 /* What @file has mapped in @mm, or with NULL what any file of ours has. */
@@ -232,10 +234,12 @@ static int drop_file(struct mm_struct *mm, const struct file *file,
 
 	mmap_assert_locked(mm);
 	while (!err && (vma = find_vma(mm, at))) {
-		struct droppable_region *region = vma->vm_private_data;
+		struct droppable_region *region = NULL;
 
-		if (vma->vm_ops == &droppable_vm_ops && region &&
+		if (vma->vm_ops == &droppable_vm_ops &&
 		    (!file || vma->vm_file == file))
+			region = droppable_region_of(vma);
+		if (region)
 			err = drop_part(region, vma, vma->vm_start, vma->vm_end,
 					drop);
 		at = vma->vm_end;

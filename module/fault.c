@@ -111,7 +111,7 @@ static struct folio *find_folio(struct droppable_region *region,
 /* Takes the place of one of the region's zeros, the oldest first. */
 static struct folio *reuse_zero(struct droppable_region *region, pgoff_t index)
 {
-	unsigned int first = region->zeros_at, i;
+	unsigned int first = READ_ONCE(region->zeros_at), i;
 
 	for (i = 0; i < DROPPABLE_ZEROS; i++) {
 		pgoff_t *zero = &region->zeros[(first + i) % DROPPABLE_ZEROS];
@@ -128,7 +128,7 @@ static struct folio *reuse_zero(struct droppable_region *region, pgoff_t index)
 		}
 		if (!IS_ERR(folio)) {
 			WRITE_ONCE(*zero, index);
-			region->zeros_at = first + i + 1;
+			WRITE_ONCE(region->zeros_at, first + i + 1);
 		}
 		return folio;
 	}
@@ -276,8 +276,7 @@ static vm_fault_t droppable_fault(struct vm_fault *vmf)
 	vm_fault_t ret;
 
 	mmap_assert_locked(vmf->vma->vm_mm);
-	/* Pairs with the cmpxchg of another thread's first fault. */
-	region = smp_load_acquire(&vmf->vma->vm_private_data);
+	region = droppable_region_of(vmf->vma);
 	if (unlikely(!region)) {
 		region = first_fault(vmf, &ret);
 		if (!region)

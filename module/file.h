@@ -30,7 +30,7 @@ struct folio;
  * @readers:	waiting for @drops to change
  * @pins:	id -> struct pin, see pin.c
  * @next_pin:	id for the next of them
- * @locked:	pages that those hold; both under the lock of @pins
+ * @locked:	pages that those hold; both are changed under the lock of @pins
  *
  * Owned by the file, which every VMA of it keeps: it outlives close(2) and dies
  * with the last mapping.  Regions point here and die before.

@@ -114,7 +114,7 @@ static void unlink_pin(struct droppable_file *df, struct pin *pin)
 	atomic_inc(&pin->region->drops);
 	__xa_erase(&df->pins, pin->id);
 	list_del(&pin->in_region);
-	df->locked -= pin->nr;
+	WRITE_ONCE(df->locked, df->locked - pin->nr);
 }
 
 /*
@@ -135,7 +135,7 @@ static int link_pin(struct droppable_region *region, struct pin *pin, u32 *id)
 				&df->next_pin, DROPPABLE_GFP);
 	if (err >= 0) {
 		list_add(&pin->in_region, &region->pins);
-		df->locked += pin->nr;
+		WRITE_ONCE(df->locked, df->locked + pin->nr);
 		*id = pin->id;
 	}
 	xa_unlock(&df->pins);
@@ -294,12 +294,12 @@ static struct droppable_region *find_region(struct file *file,
 	if (!vma)
 		return ERR_PTR(-ENXIO);
 	*first = vma;
-	region = vma->vm_private_data;
+	region = droppable_region_of(vma);
 	if (!region)
 		return ERR_PTR(-EAGAIN);
 	while (vma->vm_end < end) {
 		vma = find_mapping(file, vma->vm_end);
-		if (!vma || vma->vm_private_data != region)
+		if (!vma || droppable_region_of(vma) != region)
 			return ERR_PTR(-ENXIO);
 	}
 	return region;

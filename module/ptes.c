@@ -21,19 +21,23 @@
 typedef bool (*pte_test)(struct mm_struct *mm, unsigned long address,
 			 pte_t *ptep);
 
+/*
+ * Another thread's fault may be adding a level just now.  One that is there
+ * stays: the core takes page tables away after the VMA has left the i_mmap.
+ */
 static pmd_t *find_pmd(struct mm_struct *mm, unsigned long address)
 {
 	pgd_t *pgd = pgd_offset(mm, address);
 	p4d_t *p4d;
 	pud_t *pud;
 
-	if (pgd_none(*pgd))
+	if (pgd_none(READ_ONCE(*pgd)))
 		return NULL;
 	p4d = p4d_offset(pgd, address);
-	if (p4d_none(*p4d))
+	if (p4d_none(READ_ONCE(*p4d)))
 		return NULL;
 	pud = pud_offset(p4d, address);
-	if (pud_none(*pud))
+	if (pud_none(READ_ONCE(*pud)))
 		return NULL;
 	return pmd_offset(pud, address);
 }

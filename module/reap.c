@@ -155,7 +155,7 @@ static unsigned int reap_vma(struct vm_area_struct *vma,
 			     const struct droppable_note *note,
 			     unsigned int how)
 {
-	struct droppable_region *region = READ_ONCE(vma->vm_private_data);
+	struct droppable_region *region = droppable_region_of(vma);
 	pgoff_t first, last;
 
 	if (!region)

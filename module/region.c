@@ -72,7 +72,8 @@ void droppable_region_make(struct mm_struct *mm, unsigned long address)
 	if (!region)
 		goto unlock;
 	region->reaper = droppable_reap_watch(vma);
-	vma->vm_private_data = region;
+	/* Drops compare it, under i_mmap_rwsem alone. */
+	WRITE_ONCE(vma->vm_private_data, region);
 unlock:
 	mmap_write_unlock(mm);
 }
@@ -112,7 +113,7 @@ void droppable_region_open(struct vm_area_struct *vma)
 	if (region->mm == vma->vm_mm)
 		refcount_inc(&region->vmas);
 	else
-		vma->vm_private_data = NULL;
+		WRITE_ONCE(vma->vm_private_data, NULL);	/* see above */
 }
 
 /**
@@ -353,9 +354,10 @@ struct folio *droppable_region_trylock_folio(struct droppable_region *region,
 
 static void note_recent(struct droppable_region *region, pgoff_t index)
 {
-	unsigned int at = region->recent_at++ % DROPPABLE_RECENT;
+	unsigned int at = READ_ONCE(region->recent_at);
 
-	WRITE_ONCE(region->recent[at], index);
+	WRITE_ONCE(region->recent_at, at + 1);
+	WRITE_ONCE(region->recent[at % DROPPABLE_RECENT], index);
 }
 
 /**

@@ -154,6 +154,17 @@ bool droppable_region_take_out(struct droppable_slot *slot, int own, bool zero);
 void droppable_region_remove(struct folio *folio);
 bool droppable_region_remove_if_unused(struct folio *folio);
 
+/* The region of a VMA of ours, or NULL, under mmap_lock. */
+static inline struct droppable_region *
+droppable_region_of(struct vm_area_struct *vma)
+{
+	/*
+	 * Pairs with the cmpxchg of another thread's first fault, which holds
+	 * that lock for reading too.
+	 */
+	return smp_load_acquire(&vma->vm_private_data);
+}
+
 static inline pgoff_t droppable_region_index(struct droppable_region *region,
 					     struct vm_area_struct *vma,
 					     unsigned long address)

@@ -175,6 +175,15 @@ static unsigned int reap_index(struct droppable_region *region, pgoff_t index,
 	return left;
 }
 
+/*
+ * A look without lock and reference.  The folio may be freed just now, and part
+ * of a large one next, of whose tail folio_mapped() must not be asked.
+ */
+static bool seems_mapped(struct folio *folio)
+{
+	return atomic_read(&folio->_mapcount) >= 0;
+}
+
 /**
  * droppable_region_reap - free what nothing maps or holds any more
  * @region:	kept alive by the caller's mmap_lock
@@ -200,14 +209,13 @@ unsigned int droppable_region_reap(struct droppable_region *region,
 	unsigned int left = 0;
 
 	xa_for_each_range(&region->folios, index, folio, first, last) {
-		cond_resched();
 		/*
-		 * A look without lock and reference.  Wrong only for what is
-		 * going, or what a discard that is still under way is about to
-		 * unmap, which stays noted.
+		 * Wrong only for what is going, or what a discard that is still
+		 * under way is about to unmap, which stays noted.
 		 */
-		if (!folio_mapped(folio))
+		if (!seems_mapped(folio))
 			left |= reap_index(region, index, how, time);
+		cond_resched();
 	}
 	return left;
 }

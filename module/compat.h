@@ -75,6 +75,14 @@ static inline void droppable_set_private(struct folio *folio, void *data)
 }
 #endif
 
+/* 5.18 at the latest: other names of what was there before. */
+#ifndef HAVE_FOLIO_PUT_TESTZERO
+#define folio_put_testzero(f)	put_page_testzero(folio_page(f, 0))
+#endif
+#ifndef HAVE___FOLIO_PUT
+#define __folio_put(f)		__put_page(folio_page(f, 0))
+#endif
+
 /* 5.11 */
 #ifndef HAVE_KMAP_LOCAL_PAGE
 #define kmap_local_page(page)	kmap(page)

@@ -10,7 +10,6 @@
 
 #include <linux/bitmap.h>
 #include <linux/capability.h>
-#include <linux/highmem.h>
 #include <linux/mm.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
@@ -72,16 +71,15 @@ static void put_folio(struct folio *folio)
 
 	folio_lock(folio);
 	slot = droppable_slot_of(folio);
-	if (slot) {
-		if (slot->flags & DROPPABLE_SLOT_HELD ||
-		    !droppable_region_remove_if_unused(folio))
-			folio_unlock(folio);
-	} else {
-		/* Discarded while it was pinned, and nobody else's now. */
-		if (droppable_slot_scrubs() && folio_ref_count(folio) == 1)
-			clear_highpage(folio_page(folio, 0));
+	if (!slot) {
+		/* Discarded while it was pinned. */
 		folio_unlock(folio);
+		droppable_slot_put(folio);
+		return;
 	}
+	if (slot->flags & DROPPABLE_SLOT_HELD ||
+	    !droppable_region_remove_if_unused(folio))
+		folio_unlock(folio);
 	folio_put(folio);
 }
 
@@ -201,7 +199,7 @@ static struct folio *find_folio(struct droppable_region *region,
 	if (droppable_slot_of(folio))
 		return folio;
 	folio_unlock(folio);
-	folio_put(folio);
+	droppable_slot_put(folio);
 	return ERR_PTR(-EAGAIN);
 }
 

@@ -25,6 +25,7 @@
 #include "reap.h"
 #include "region.h"
 #include "revive.h"
+#include "slot.h"
 
 /*
  * How long after the unmapping: long enough to gather a loop's calls, and to
@@ -147,7 +148,7 @@ static void wait_for_revivals(struct reaper *reaper, unsigned long start,
 		killed = folio_lock_killable(folio);
 		if (!killed)
 			folio_unlock(folio);
-		folio_put(folio);
+		droppable_slot_put(folio);
 	}
 }
 

@@ -304,7 +304,7 @@ static struct folio *region_get_folio(struct droppable_region *region,
 	 * after ours was taken hasn't been freed and used elsewhere since.
 	 */
 	if (folio && unlikely(xa_load(&region->folios, index) != folio)) {
-		folio_put(folio);
+		droppable_slot_put(folio);
 		folio = NULL;
 	}
 	rcu_read_unlock();
@@ -318,7 +318,7 @@ static bool region_still_has(struct droppable_region *region, pgoff_t index,
 	if (likely(xa_load(&region->folios, index) == folio))
 		return true;
 	folio_unlock(folio);
-	folio_put(folio);
+	droppable_slot_put(folio);
 	return false;
 }
 
@@ -354,7 +354,7 @@ struct folio *droppable_region_trylock_folio(struct droppable_region *region,
 	if (!folio)
 		return NULL;
 	if (!folio_trylock(folio)) {
-		folio_put(folio);
+		droppable_slot_put(folio);
 		return NULL;
 	}
 	return region_still_has(region, index, folio) ? folio : NULL;

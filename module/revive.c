@@ -16,6 +16,7 @@
 
 #include "region.h"
 #include "revive.h"
+#include "slot.h"
 
 /*
  * The folio of an entry while it is locked, with a reference, or NULL.  Unlocked,
@@ -33,7 +34,7 @@ static struct folio *get_locked(struct droppable_revivals *revivals,
 		folio = NULL;
 	/* As in droppable_region_lock_folio(): it might be another's by now. */
 	if (folio && xa_load(folios, revivals->at[i].index) != folio) {
-		folio_put(folio);
+		droppable_slot_put(folio);
 		folio = NULL;
 	}
 	rcu_read_unlock();
@@ -56,7 +57,7 @@ static void take_off_mapped(struct droppable_revivals *revivals)
 			take_off(revivals, i);
 			continue;
 		}
-		folio_put(folio);
+		droppable_slot_put(folio);
 		i++;
 	}
 }

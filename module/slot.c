@@ -113,6 +113,22 @@ no_slot:
 }
 
 /**
+ * droppable_slot_put - let go of a folio that was looked up in the store
+ * @folio:	with a reference of the caller's
+ *
+ * It may have left the store meanwhile, with its content, since this reference
+ * looked like a holder's.  If it is the last, nobody needs that any more.
+ */
+void droppable_slot_put(struct folio *folio)
+{
+	if (!folio_put_testzero(folio))
+		return;
+	if (READ_ONCE(scrub))
+		clear_highpage(folio_page(folio, 0));
+	__folio_put(folio);
+}
+
+/**
  * droppable_slot_free - give up the store's reference and the slot
  * @slot:	in no list and no xarray; its folio is locked, and unlocked here
  *

@@ -13,6 +13,7 @@
 #define _GNU_SOURCE
 #include <elf.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
@@ -238,6 +239,58 @@ static void lose_by_discard(void)
 TEST(discarded, "line 12: likewise a second after MADV_DONTNEED")
 {
 	want_scrubbed(lose_by_discard);
+}
+
+/* Each waits for the lock of what another is just taking away. */
+#define TOUCHERS 4
+#define ROUNDS 20
+
+static struct {
+	char *area;
+	pthread_barrier_t turn;
+} raced;
+
+static void *touch_thread(void *unused)
+{
+	(void)unused;
+	for (int round = 0; round < ROUNDS; round++) {
+		pthread_barrier_wait(&raced.turn);
+		want_zero(raced.area, PAGES * PAGE);
+		pthread_barrier_wait(&raced.turn);
+	}
+	return NULL;
+}
+
+static void lose_by_touching(void)
+{
+	pthread_t threads[TOUCHERS];
+
+	raced.area = mem_map(PAGES * PAGE);
+	pthread_barrier_init(&raced.turn, NULL, TOUCHERS + 1);
+	for (int i = 0; i < TOUCHERS; i++)
+		want_eq(pthread_create(&threads[i], NULL, touch_thread, NULL), 0);
+	for (int round = 0; round < ROUNDS; round++) {
+		fill(raced.area, PAGES, tag, 1);
+		want_ok(madvise(raced.area, PAGES * PAGE, MADV_DONTNEED));
+		pthread_barrier_wait(&raced.turn);
+		pthread_barrier_wait(&raced.turn);
+	}
+	for (int i = 0; i < TOUCHERS; i++)
+		want_eq(pthread_join(threads[i], NULL), 0);
+	mem_unmap(raced.area, PAGES * PAGE);
+}
+
+TEST(touched, "line 12: likewise of pages that several threads touch at once after MADV_DONTNEED")
+{
+	size_t found;
+
+	need_device("scrubbing");
+	/* Most are zeroed in their place in any case: no control. */
+	write_file(PARAMETER, "Y");
+	new_tag();
+	lose_by_touching();
+	found = search();
+	want_eq(found, 0);
 }
 
 static void lose_by_recycling(void)

@@ -7,7 +7,7 @@
 CONDEMNING=(
 	'WARNING:' 'cut here' '(^|[^E])BUG:' '[]] BUG ' 'kernel BUG' 'Oops' 'Kernel panic'
 	'general protection fault' 'stack segment' 'invalid opcode' 'double fault'
-	'[Uu]nable to handle' 'INFO: task .* blocked for more than'
+	'[Uu]nable to handle' 'INFO: task .* blocked.* for more than'
 	'INFO: (possible|suspicious|lockdep|inconsistent|trying to register)'
 	'possible (circular|recursive|irq lock)' 'suspicious RCU usage'
 	'rcu.*(self-detected stall|detected stalls|detected expedited stalls|starved)'

@@ -2,16 +2,24 @@
 /*
  * A page that somebody else holds is not dropped while it is held.
  * Contract line 18.
+ *
+ * Most holders let go in no time.  Those are made to wait half-way: a read of a
+ * device by a limit on its speed, process_vm_* by a page on their other side
+ * that userfaultfd holds back.
  */
 // vm: --mem 256 --swap 16 --smp 2
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <linux/io_uring.h>
+#include <linux/userfaultfd.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -108,25 +116,33 @@ TEST(pipe_pressure, "line 18: vmspliced pages survive a cgroup's limit")
 	want_eq(cgroup_event(&group, "oom_kill"), 0);
 }
 
+static struct droppable_drop drop_of(void *address, size_t length)
+{
+	struct droppable_drop drop = {
+		.addr = (uintptr_t)address,
+		.len = length,
+	};
+	int fd = mem_open();
+
+	want_ok(ioctl(fd, DROPPABLE_IOC_DROP, &drop));
+	close(fd);
+	return drop;
+}
+
 TEST(counted, "line 18: an explicit drop counts the pages it left because they are held")
 {
 	struct droppable_drop drop;
 	char *area;
-	int fd;
 
 	need_device("ioctl");
 	area = mem_map((PAGES + MORE) * PAGE);
 	fill(area, PAGES + MORE, TAG, 1);
 	hold_in_pipe(area, PAGES);
-	memset(&drop, 0, sizeof(drop));
-	drop.addr = (uintptr_t)area;
-	drop.len = (PAGES + MORE) * PAGE;
-	fd = mem_open();
-	want_ok(ioctl(fd, DROPPABLE_IOC_DROP, &drop));
+	drop = drop_of(area, (PAGES + MORE) * PAGE);
 	want_eq(drop.dropped, MORE);
 	want_eq(drop.pinned, PAGES);
 	want_in_pipe(PAGES, 1);
-	want_ok(ioctl(fd, DROPPABLE_IOC_DROP, &drop));
+	drop = drop_of(area, (PAGES + MORE) * PAGE);
 	want_eq(drop.dropped, PAGES);
 	want_eq(drop.pinned, 0);
 }
@@ -238,6 +254,193 @@ static void *drop_thread(void *unused)
 		mem_drop(raced, PAGES * PAGE);
 	return NULL;
 }
+
+/* ---- holders made to wait ---- */
+
+static volatile bool returned;
+static volatile ssize_t result;
+
+/* So many pages of it are held, and stay, whatever asks for them. */
+static void want_all_held(char *area)
+{
+	struct droppable_drop drop;
+
+	for (int i = 0; i < 2; i++) {
+		drop = drop_of(area, (PAGES + MORE) * PAGE);
+		want_eq(drop.pinned, PAGES);
+		write_file("/proc/sys/vm/drop_caches", "2");
+	}
+	want_zero(area + PAGES * PAGE, MORE * PAGE);
+	want(!returned);
+}
+
+static void want_let_go(char *area)
+{
+	fill(area, PAGES, TAG, 9);
+	/* The kernel may let go of the pages a little later. */
+	want(wait_for(drop_of(area, PAGES * PAGE).pinned == 0, 10));
+	want_zero(area, PAGES * PAGE);
+}
+
+static int device_fd;
+
+static void *direct_thread(void *area)
+{
+	result = pread(device_fd, area, PAGES * PAGE, 0);
+	returned = true;
+	return NULL;
+}
+
+/* In there, a read of PAGES from the device takes two seconds. */
+static void enter_slow_group(const struct cgroup *group)
+{
+	struct stat status;
+	char path[160], limit[64];
+
+	if (!try_write_file("/sys/fs/cgroup/cgroup.subtree_control", "+io") ||
+	    !cgroup_has(group, "io.max"))
+		skip("this kernel limits no device's speed");
+	want_ok(fstat(device_fd, &status));
+	snprintf(path, sizeof(path), "%s/io.max", group->path);
+	snprintf(limit, sizeof(limit), "%u:%u rbps=%lu", major(status.st_rdev),
+		 minor(status.st_rdev), PAGES * PAGE / 2 / tap_slowness());
+	write_file(path, limit);
+	cgroup_enter(group);
+}
+
+TEST(direct_held, "line 18: pages that a slow O_DIRECT read will write to are not dropped meanwhile, and hold what it read")
+{
+	const char *device = getenv("SWAPDEV");
+	struct cgroup group;
+	pthread_t thread;
+	char *area, *head;
+
+	need_device("ioctl");
+	if (!device)
+		skip("SWAPDEV is not set: no device to read");
+	device_fd = open(device, O_RDONLY | O_DIRECT | O_CLOEXEC);
+	want_ok(device_fd);
+	head = anon_map(PAGES * PAGE);
+	want_eq(pread(device_fd, head, PAGES * PAGE, 0), PAGES * PAGE);
+	want(!is_zero(head, PAGE));
+	area = mem_map((PAGES + MORE) * PAGE);
+	fill(area, PAGES + MORE, TAG, 1);
+	group = cgroup_new(CGROUP_MAX);
+	enter_slow_group(&group);
+	want_eq(pthread_create(&thread, NULL, direct_thread, area), 0);
+	want(wait_for(drop_of(area, PAGES * PAGE).pinned == PAGES || returned,
+		      10));
+	want_all_held(area);
+	want_eq(pthread_join(thread, NULL), 0);
+	want_eq(result, PAGES * PAGE);
+	want(!memcmp(area, head, PAGES * PAGE));
+	want_let_go(area);
+}
+
+/* Memory whose first touch waits until let_through() says what is in it. */
+static int uffd;
+
+static char *held_back(size_t length)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register range = { .mode = UFFDIO_REGISTER_MODE_MISSING };
+	char *area = anon_map(length);
+
+	uffd = (int)syscall(SYS_userfaultfd, O_CLOEXEC);
+	if (uffd < 0)
+		skip("no userfaultfd here (%s)", tap_errno(errno));
+	want_ok(ioctl(uffd, UFFDIO_API, &api));
+	range.range.start = (uintptr_t)area;
+	range.range.len = length;
+	want_ok(ioctl(uffd, UFFDIO_REGISTER, &range));
+	return area;
+}
+
+static void let_through(char *area, const char *from, size_t length)
+{
+	struct uffdio_copy copy = {
+		.dst = (uintptr_t)area,
+		.src = (uintptr_t)from,
+		.len = length,
+	};
+
+	want_ok(ioctl(uffd, UFFDIO_COPY, &copy));
+}
+
+static char *other_side;
+
+static void *readv_thread(void *area)
+{
+	struct iovec local = { other_side, PAGES * PAGE };
+	struct iovec remote = { area, PAGES * PAGE };
+
+	result = process_vm_readv(getpid(), &local, 1, &remote, 1, 0);
+	returned = true;
+	return NULL;
+}
+
+static void *writev_thread(void *area)
+{
+	struct iovec local = { other_side, PAGES * PAGE };
+	struct iovec remote = { area, PAGES * PAGE };
+
+	result = process_vm_writev(getpid(), &local, 1, &remote, 1, 0);
+	returned = true;
+	return NULL;
+}
+
+/* A thread that holds the area's first pages and waits. */
+static char *held_by(void *(*body)(void *), pthread_t *thread)
+{
+	char *area = mem_map((PAGES + MORE) * PAGE);
+	struct uffd_msg message;
+
+	fill(area, PAGES + MORE, TAG, 1);
+	other_side = held_back(PAGES * PAGE);
+	want_eq(pthread_create(thread, NULL, body, area), 0);
+	want_eq(read(uffd, &message, sizeof(message)), sizeof(message));
+	want_eq(message.event, UFFD_EVENT_PAGEFAULT);
+	return area;
+}
+
+TEST(readv_held, "line 18: pages that a process_vm_readv holds are not dropped, and it reads what is stored to them meanwhile")
+{
+	pthread_t thread;
+	char *area;
+
+	need_device("ioctl");
+	area = held_by(readv_thread, &thread);
+	want_all_held(area);
+	want_whole(area, PAGES, TAG, 1);
+	fill(area, PAGES, TAG, 2);
+	want_all_held(area);
+	let_through(other_side, anon_map(PAGES * PAGE), PAGES * PAGE);
+	want_eq(pthread_join(thread, NULL), 0);
+	want_eq(result, PAGES * PAGE);
+	want_whole(other_side, PAGES, TAG, 2);
+	want_let_go(area);
+}
+
+TEST(writev_held, "line 18: pages that a process_vm_writev holds are not dropped, and hold what it writes")
+{
+	char *data = anon_map(PAGES * PAGE);
+	pthread_t thread;
+	char *area;
+
+	need_device("ioctl");
+	fill(data, PAGES, TAG, 3);
+	area = held_by(writev_thread, &thread);
+	want_all_held(area);
+	want_whole(area, PAGES, TAG, 1);
+	want_all_held(area);
+	let_through(other_side, data, PAGES * PAGE);
+	want_eq(pthread_join(thread, NULL), 0);
+	want_eq(result, PAGES * PAGE);
+	want_whole(area, PAGES, TAG, 3);
+	want_let_go(area);
+}
+
+/* ---- and the same in a race ---- */
 
 TEST(direct_read, "line 18: O_DIRECT reads into it while it is dropped all the time: whole or zero")
 {

@@ -12,6 +12,7 @@
 // vm: --mem 384 --smp 2 --append init_on_alloc=0
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -86,45 +87,117 @@ static size_t extent(uint64_t *seed)
 	return (random_next(seed) % 64 + 1) * PAGE;
 }
 
+union argument {
+	struct droppable_info info;
+	struct droppable_drop drop;
+	struct droppable_pin pin;
+	struct droppable_unpin unpin;
+	uint64_t words[32];
+};
+
+/* Mostly zeros; then what is asked for is mostly what could be. */
+static unsigned long random_request(union argument *argument, uint64_t *seed)
+{
+	uint64_t dice = random_next(seed);
+	uint64_t where = dice % 8 ? (uintptr_t)place(seed) : odd(seed);
+	uint64_t length = dice / 8 % 8 ? extent(seed) : odd(seed);
+
+	switch (dice / 64 % 8) {
+	case 0:
+		return DROPPABLE_IOC_INFO;
+	case 1:
+		return random_next(seed);
+	case 2:
+		return _IOC(random_next(seed) & 3, DROPPABLE_IOC_MAGIC,
+			    random_next(seed) % 8, random_next(seed) % 256);
+	case 3:
+	case 4:
+		argument->pin = (struct droppable_pin){
+			.addr = where,
+			.len = length,
+			.flags = dice / 512 % 16 < 14 ? dice / 512 % 2 : dice >> 32,
+			.vec = dice / 8192 % 4 ? 0 : (uintptr_t)place(seed),
+		};
+		return DROPPABLE_IOC_PIN;
+	case 5:
+		/* Ids are small numbers, and begin anew with each open. */
+		argument->unpin = (struct droppable_unpin){
+			.id = dice / 512 % 16 ? dice / 8192 % 64 : odd(seed),
+			.flags = dice / 512 % 16 == 1,
+		};
+		return DROPPABLE_IOC_UNPIN;
+	default:
+		argument->drop = (struct droppable_drop){
+			.addr = where,
+			.len = length,
+			.flags = dice / 512 % 8 ? 0 : dice / 4096 % 5,
+			.reserved0 = dice / 32768 % 8 == 0,
+		};
+		/* What goes with a flag that says more than a range. */
+		if (argument->drop.flags)
+			argument->drop.len = 0;
+		if (argument->drop.flags == DROPPABLE_DROP_FILE)
+			argument->drop.addr = 0;
+		return DROPPABLE_IOC_DROP;
+	}
+}
+
+/* What was not refused: a loop that is always refused has seen little. */
+static struct accepted {
+	size_t infos;
+	size_t drops;
+	size_t pins;
+	size_t unpins;
+	size_t reads;
+} accepted;
+
+static void count_accepted(unsigned long request)
+{
+	size_t *count = request == DROPPABLE_IOC_INFO  ? &accepted.infos :
+			request == DROPPABLE_IOC_DROP  ? &accepted.drops :
+			request == DROPPABLE_IOC_PIN   ? &accepted.pins :
+			request == DROPPABLE_IOC_UNPIN ? &accepted.unpins :
+							 NULL;
+
+	if (count)
+		__atomic_add_fetch(count, 1, __ATOMIC_RELAXED);
+}
+
 static void random_ioctl(int fd, uint64_t *seed)
 {
-	union {
-		struct droppable_info info;
-		struct droppable_drop drop;
-		uint64_t words[32];
-	} argument;
+	union argument argument;
 	unsigned long request;
 
 	for (unsigned int i = 0; i < 32; i++)
 		argument.words[i] = random_next(seed) % 4 ? 0 : odd(seed);
-	switch (random_next(seed) % 6) {
+	request = random_request(&argument, seed);
+	if (random_next(seed) % 16 == 0)
+		ioctl(fd, request, odd(seed));
+	else if (!ioctl(fd, request, &argument))
+		count_accepted(request);
+}
+
+/* Of the descriptor itself; a read must not sleep. */
+static void random_read(int fd, uint64_t *seed)
+{
+	struct pollfd ready = { .fd = fd, .events = (short)random_next(seed) };
+	size_t length = random_next(seed) % 32;
+	ssize_t got;
+
+	poll(&ready, 1, 0);
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	switch (random_next(seed) % 3) {
 	case 0:
-		request = DROPPABLE_IOC_INFO;
+		got = read(fd, place(seed), length);
 		break;
 	case 1:
-		request = random_next(seed);
-		break;
-	case 2:
-		request = _IOC(random_next(seed) & 3, DROPPABLE_IOC_MAGIC,
-			       random_next(seed) % 8, random_next(seed) % 256);
+		got = read(fd, (void *)odd(seed), length);
 		break;
 	default:
-		request = DROPPABLE_IOC_DROP;
-		argument.drop.addr = (uintptr_t)place(seed);
-		argument.drop.len = extent(seed);
-		if (random_next(seed) % 8 == 0)
-			argument.drop.addr = odd(seed);
-		if (random_next(seed) % 8 == 0)
-			argument.drop.len = odd(seed);
-		argument.drop.flags = random_next(seed) % 8 == 0;
-		argument.drop.reserved0 = random_next(seed) % 8 == 0;
-		memset(argument.drop.reserved, 0,
-		       sizeof(argument.drop.reserved));
+		got = pread(fd, place(seed), length, (off_t)odd(seed));
 	}
-	if (random_next(seed) % 16)
-		ioctl(fd, request, &argument);
-	else
-		ioctl(fd, request, odd(seed));
+	if (got > 0)
+		__atomic_add_fetch(&accepted.reads, 1, __ATOMIC_RELAXED);
 }
 
 /* Loads and stores that may fault: through the kernel, which says EFAULT. */
@@ -186,6 +259,7 @@ static void random_call(int *fds, uint64_t *seed)
 	case 7:
 		/* Not 100, 101: they take memory from the machine. */
 		madvise(at, length, (int)((dice >> 16) % 100));
+		random_read(*fd, seed);
 		break;
 	case 8:
 		mremap(at, length, extent(seed),
@@ -204,6 +278,9 @@ static void random_call(int *fds, uint64_t *seed)
 	case 11:
 		mlock(at, length);
 		munlock(at, length);
+		map = mmap(at, PAGE, dice & 256 ? PROT_READ : PROT_NONE,
+			   MAP_SHARED | MAP_FIXED, *fd,
+			   DROPPABLE_COUNTER_OFFSET);
 		break;
 	case 12:
 		syscall(SYS_remap_file_pages, at, length, 0,
@@ -236,17 +313,23 @@ static void *random_thread(void *argument)
 
 static void run_random(uint64_t seed)
 {
+	/* Little: what is pinned in a cgroup that is full is waited for. */
+	struct rlimit pinnable = { 64 * PAGE, 64 * PAGE };
 	pthread_t threads[2];
 
 	arena = mmap(NULL, ARENA, PROT_NONE,
 		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	want_ok(arena);
+	want_ok(setrlimit(RLIMIT_MEMLOCK, &pinnable));
 	become_nobody();
 	for (uint64_t i = 0; i < 2; i++)
 		want_eq(pthread_create(&threads[i], NULL, random_thread,
 				       (void *)(seed + i)), 0);
 	for (int i = 0; i < 2; i++)
 		want_eq(pthread_join(threads[i], NULL), 0);
+	note("accepted: %zu infos, %zu drops, %zu pins, %zu unpins, %zu reads",
+	     accepted.infos, accepted.drops, accepted.pins, accepted.unpins,
+	     accepted.reads);
 }
 
 static uint64_t chosen_seed(uint64_t seed)
@@ -260,6 +343,11 @@ TEST(random_arguments, "line 41: random arguments to every entry point, in two t
 {
 	need_device("entry points of its own");
 	run_random(chosen_seed(0x5eed));
+	want_ge(accepted.infos, 1);
+	want_ge(accepted.drops, 1);
+	want_ge(accepted.pins, 1);
+	want_ge(accepted.unpins, 1);
+	want_ge(accepted.reads, 1);
 }
 
 TEST(random_pressure, "line 41: the same in a cgroup too small for it, while the shrinkers run")
@@ -358,6 +446,71 @@ TEST(mappings, "line 41: mappings are charged to the cgroup, touched and untouch
 				*map = 1;
 		}
 		want_charged(&group, free_before, current, "20000 mappings");
+		_exit(0);
+	}
+	join(child);
+	want(wait_for(module_references() == 0, 20));
+}
+
+TEST(counter_pages, "line 41: counter pages, which live as long as their file, are charged to the cgroup")
+{
+	struct cgroup group;
+	pid_t child;
+
+	need_device("counter page");
+	group = cgroup_new(CGROUP_MAX);
+	child = spawn();
+	if (!child) {
+		size_t count = 4000;
+		size_t free_before, current;
+		struct rlimit files = { count + 64, count + 64 };
+
+		want_ok(setrlimit(RLIMIT_NOFILE, &files));
+		cgroup_enter(&group);
+		empty_caches();
+		free_before = memory_free();
+		current = cgroup_get(&group, "memory.current");
+		for (size_t i = 0; i < count; i++) {
+			char *page = mmap(NULL, PAGE, PROT_READ, MAP_SHARED,
+					  mem_open(), DROPPABLE_COUNTER_OFFSET);
+
+			want_ok(page);
+			mem_unmap(page, PAGE);
+		}
+		want_ge(free_before - memory_free(), count * PAGE);
+		want_charged(&group, free_before, current, "4000 counter pages");
+		_exit(0);
+	}
+	join(child);
+	want(wait_for(module_references() == 0, 20));
+}
+
+TEST(pins, "line 41: pins are charged to the cgroup, though they are of one page")
+{
+	struct cgroup group;
+	pid_t child;
+
+	need_device("pin");
+	group = cgroup_new(CGROUP_MAX);
+	child = spawn();
+	if (!child) {
+		size_t free_before, current;
+		struct droppable_pin pin = { .len = PAGE };
+		int fd = mem_open();
+		char *area = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
+				  MAP_SHARED, fd, 0);
+
+		want_ok(area);
+		*area = 1;
+		pin.addr = (uintptr_t)area;
+		cgroup_enter(&group);
+		empty_caches();
+		free_before = memory_free();
+		current = cgroup_get(&group, "memory.current");
+		for (size_t i = 0; i < 50000; i++)
+			want_ok(ioctl(fd, DROPPABLE_IOC_PIN, &pin));
+		want_ge(free_before - memory_free(), 2 * MIB);
+		want_charged(&group, free_before, current, "50000 pins");
 		_exit(0);
 	}
 	join(child);

@@ -314,7 +314,8 @@ TEST(info, "line 6: DROPPABLE_IOC_INFO answers, and refuses every nonzero flag a
 
 TEST(bad_pointers, "line 6: a structure that can't be read or written is EFAULT")
 {
-	unsigned long requests[] = { DROPPABLE_IOC_INFO, DROPPABLE_IOC_DROP };
+	unsigned long requests[] = { DROPPABLE_IOC_INFO, DROPPABLE_IOC_DROP,
+				     DROPPABLE_IOC_PIN, DROPPABLE_IOC_UNPIN };
 	char *edge;
 	int fd;
 
@@ -323,7 +324,7 @@ TEST(bad_pointers, "line 6: a structure that can't be read or written is EFAULT"
 	edge = anon_map(2 * PAGE);
 	want_ok(munmap(edge + PAGE, PAGE));
 	memset(edge, 0, PAGE);
-	for (unsigned int i = 0; i < 2; i++) {
+	for (unsigned int i = 0; i < REQUESTS; i++) {
 		want_errno(ioctl(fd, requests[i], NULL), EFAULT);
 		want_errno(ioctl(fd, requests[i], (void *)-1L), EFAULT);
 		want_errno(ioctl(fd, requests[i], (void *)(1UL << 63)), EFAULT);
@@ -367,7 +368,6 @@ TEST(counter_page, "line 6: the counter page maps at its own offset, one page lo
 	drop_fd = fd;
 	want_errno(try_drop((uintptr_t)page, PAGE), ENOMEM);
 }
-
 
 TEST(drop_fields, "line 6: DROPPABLE_IOC_DROP refuses every nonzero flag and reserved field, and drops nothing")
 {

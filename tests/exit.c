@@ -57,6 +57,15 @@ static bool is_back(struct figures *after, const struct figures *before)
 	       after->unreclaimable < before->unreclaimable + NOISE;
 }
 
+static bool none_resident(void)
+{
+	char text[32];
+
+	want(try_read_file("/sys/class/misc/droppable/resident", text,
+			   sizeof(text)));
+	return strtoul(text, NULL, 10) == 0;
+}
+
 /* Freed a little later is freed as well. */
 static void want_returned(const struct cgroup *group, struct figures before)
 {
@@ -65,8 +74,10 @@ static void want_returned(const struct cgroup *group, struct figures before)
 	if (!wait_for(cgroup_get(group, "memory.current") < 2 * MIB, 10))
 		fail("got memory.current %zu KiB of an empty cgroup, want less than 2 MiB",
 		     cgroup_get(group, "memory.current") / KIB);
-	if (!native)
+	if (!native) {
 		want(wait_for(module_references() == 0, 10));
+		want(wait_for(none_resident(), 10));
+	}
 	if (!wait_for(is_back(&after, &before), 20))
 		fail("got KiB used %zu, KReclaimable %zu, SUnreclaim %zu, want about %zu, %zu, %zu",
 		     after.used / KIB, after.reclaimable / KIB,
@@ -129,7 +140,7 @@ static void __attribute__((constructor)) end_exec(int argc, char **argv)
 		_exit(0);
 }
 
-TEST(all_ways, "line 36: exit, fork, exec, signals and SIGKILL leave nothing: memory.current, KReclaimable and the module's references return")
+TEST(all_ways, "line 36: exit, fork, exec, signals and SIGKILL leave nothing: memory.current, KReclaimable, the resident pages and the module's references return")
 {
 	struct cgroup group = cgroup_new(CGROUP_MAX);
 	struct figures before = figures_now();
@@ -159,8 +170,10 @@ TEST(control, "line 36: control: the figures do show what is not returned")
 	want_ge(cgroup_get(&group, "memory.current"), 15 * MIB);
 	want_ge(meminfo("MemTotal") - memory_free(),
 		before.used + 10 * MIB);
-	if (!native)
+	if (!native) {
 		want_ge(module_references(), 1);
+		want(!none_resident());
+	}
 	mem_unmap(area, 16 * MIB);
 	want_returned(&group, before);
 }

@@ -68,6 +68,7 @@ static void write_more_than_memory(void)
 
 	fill(area, pages, TAG, 1);
 	want_eq(vmstat("oom_kill"), kills);
+	want_eq(smaps(area, pages * PAGE, "Swap"), 0);
 	want_le(resident(area, pages * PAGE), meminfo("MemTotal") / PAGE);
 	kept = want_sane(area, pages);
 	note("%zu of %zu pages kept", kept, pages);

@@ -23,8 +23,11 @@
 #define MODE_MISSING (1ULL << 0)
 #define MODE_WP (1ULL << 1)
 #define MODE_MINOR (1ULL << 2)
+#define MODE_RWP (1ULL << 3)
 #define FEATURE_WP_UNPOPULATED (1ULL << 13)
 #define FEATURE_WP_ASYNC (1ULL << 15)
+#define FEATURE_RWP (1ULL << 17)
+#define FEATURE_RWP_ASYNC (1ULL << 18)
 
 static int open_uffd(uint64_t features)
 {
@@ -70,6 +73,30 @@ TEST(refused, "line 32: userfaultfd registration is EINVAL in every mode; of ano
 						modes[i]), EINVAL);
 		}
 		fill(area, PAGES, TAG, 1);
+	}
+	want_whole(area, PAGES, TAG, 1);
+}
+
+TEST(read_protection, "line 32: read-write protection (7.3) is EINVAL, synchronous or not; of anonymous memory it works")
+{
+	uint64_t features[] = { FEATURE_RWP, FEATURE_RWP | FEATURE_RWP_ASYNC };
+	uint64_t modes[] = { MODE_RWP, MODE_RWP | MODE_MISSING };
+	char *anonymous = anon_map(PAGES * PAGE);
+	char *area = mem_map(PAGES * PAGE);
+
+	fill(area, PAGES, TAG, 1);
+	for (unsigned int i = 0; i < 4; i++) {
+		int fd = open_uffd(features[i / 2]);
+
+		if (fd < 0)
+			skip("this kernel has no UFFD_FEATURE_RWP (7.3)");
+		want_errno(try_register(fd, area, PAGES * PAGE, modes[i % 2]),
+			   EINVAL);
+		want_errno(try_register(fd, area + PAGE, PAGE, modes[i % 2]),
+			   EINVAL);
+		want_ok(try_register(fd, anonymous, PAGES * PAGE,
+				     modes[i % 2]));
+		close(fd);
 	}
 	want_whole(area, PAGES, TAG, 1);
 }

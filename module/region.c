@@ -88,6 +88,7 @@ struct droppable_region *droppable_region_make_here(struct vm_area_struct *vma)
 {
 	struct droppable_region *region, *raced;
 
+	mmap_assert_locked(vma->vm_mm);
 	region = region_alloc(vma);
 	if (!region)
 		return NULL;
@@ -108,6 +109,7 @@ void droppable_region_open(struct vm_area_struct *vma)
 {
 	struct droppable_region *region = vma->vm_private_data;
 
+	mmap_assert_write_locked(vma->vm_mm);
 	if (!region)
 		return;
 	if (region->mm == vma->vm_mm)
@@ -124,6 +126,7 @@ int droppable_region_moved(struct vm_area_struct *vma)
 {
 	struct droppable_region *region = vma->vm_private_data;
 
+	mmap_assert_write_locked(vma->vm_mm);
 	if (!region)
 		return 0;
 	region->moved = vma->vm_pgoff;

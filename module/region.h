@@ -14,6 +14,7 @@
  *	    xa_lock of region->folios, region->lost or file->pins
  *	    lock of the list_lru
  *	    lock of the mm's reaper
+ *	      lock of ration.c's sessions, of a wait or work queue
  *
  * Several folio locks are held together by a drop only: a waiting drop takes
  * those of one region in ascending index order, the shrinker trylocks them

@@ -29,12 +29,13 @@ qemu_row() {
 
 # list_kernels: each name, where it comes from, and the version in the cache.
 list_kernels() {
-	local name version
+	local name version suite
 	while read -r name; do
 		kernel_row "$name"
 		version=$(kernel_version "$name")
-		printf '%-15s %-28s %s\n' "$name" \
-			"$ROW_SUITE${ROW_EXTRA:+ +${ROW_EXTRA//,/ +}}" \
+		suite=$ROW_SUITE
+		[[ ,$ROW_EXTRA, != *,backports,* ]] || suite+=-backports
+		printf '%-15s %-16s %s\n' "$name" "$suite" \
 			"${version:-not fetched yet}"
 	done < <(kernel_names)
 }

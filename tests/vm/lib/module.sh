@@ -105,6 +105,10 @@ make_module() {
 		return 1
 	fi
 	copy_module "$(installed_module "$name")" "$new"
+	[[ $(modinfo -F version "$new/droppable.ko") == "$version" ]] || {
+		say "$name: the module's version is not $version, dkms.conf's"
+		return 1
+	}
 	rm -rf "$dir"
 	mv "$new" "$dir"
 }

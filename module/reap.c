@@ -16,10 +16,12 @@
 #include <linux/mmu_notifier.h>
 #include <linux/mutex.h>
 #include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/wait_bit.h>
 #include <linux/workqueue.h>
 
+#include "drop.h"
 #include "fault.h"
 #include "notes.h"
 #include "reap.h"
@@ -43,6 +45,9 @@
  * owner may yet find it held and leave it to come back, it looks until it isn't.
  */
 #define LOOKS		6U
+
+/* How often a discard that finds no room lets drops get on, for 24 ms at most. */
+#define ROOM_TRIES	4U
 
 /**
  * struct reaper - one mm's notes
@@ -251,21 +256,36 @@ static unsigned int look_at_new(struct reaper *reaper, unsigned int how,
 	return forget_held ? left & DROPPABLE_REAP_LEFT_LOCKED : left;
 }
 
-/*
- * Who discards faster than the worker looks does some of the looking, before
- * notes have to grow together.  If somebody waits to change mappings, it can't be
- * done here: the lock that the discard holds needn't be mmap_lock.
- */
-static void make_room(struct reaper *reaper)
+static bool is_full(struct reaper *reaper)
 {
 	bool full;
 
 	spin_lock(&reaper->lock);
 	full = reaper->new.nr > DROPPABLE_NOTES / 2;
 	spin_unlock(&reaper->lock);
-	if (!full || !mmap_read_trylock(reaper->mm))
+	return full;
+}
+
+/*
+ * Who discards faster than the worker looks does some of the looking, before
+ * notes have to grow together.  If somebody waits to change mappings, it can't be
+ * done here: the lock that the discard holds needn't be mmap_lock.
+ *
+ * What a drop has locked stays new, so a drop that gets no processor is given
+ * some time.  Its locks aren't waited for: one may be the caller's own, who
+ * unmaps a page that the machine's memory failed for.
+ */
+static void make_room(struct reaper *reaper)
+{
+	unsigned int tries = ROOM_TRIES;
+
+	if (!is_full(reaper) || !mmap_read_trylock(reaper->mm))
 		return;
 	look_at_new(reaper, 0, false, NULL);
+	while (is_full(reaper) && tries-- && !fatal_signal_pending(current)) {
+		droppable_drop_settle();
+		look_at_new(reaper, 0, false, NULL);
+	}
 	mmap_read_unlock(reaper->mm);
 }
 

@@ -97,13 +97,23 @@ static void draw(size_t droppable, size_t of, size_t hog, size_t hog_of)
 }
 
 /* Every page carries its number in every eighth word. */
-static void fill(unsigned long *area, size_t len)
+static void fill(unsigned long *area, size_t len, size_t hog_len)
 {
 	size_t words = page_size / sizeof(long);
 
-	for (size_t page = 0; page < len / page_size; page++)
+	for (size_t page = 0; page < len / page_size; page++) {
+		if (page % (8 * MIB / page_size) == 0)
+			draw(page * page_size / MIB, len / MIB, 0, hog_len / MIB);
 		for (size_t i = 0; i < words; i += 8)
 			area[page * words + i] = page + 1;
+	}
+}
+
+/* What takes a while in an emulated machine is said before it begins. */
+static void say(const char *what)
+{
+	printf("  %s ...\n", what);
+	fflush(stdout);
 }
 
 struct readback {
@@ -238,12 +248,14 @@ int main(int argc, char **argv)
 
 	printf("\nA machine of %ld MiB, no swap. One program writes %zu MiB of droppable memory;\nthen another eats %zu MiB of ordinary memory.\n\n",
 	       proc_value("/proc/meminfo", "MemTotal:") / 1024, len / MIB, hog_len / MIB);
-	fill(area, len);
+	fill(area, len, hog_len);
 	before = resident(area, len);
 	draw(before * page_size / MIB, len / MIB, 0, hog_len / MIB);
 	intact = eat(area, len, hog_len);
 	after = resident(area, len);
+	say("it reads every page back");
 	r = read_back(area, len);
+	say("a forked child reads them");
 	leaked = child_reads(area, len);
 	again = holds_again(area);
 	kills = proc_value("/proc/vmstat", "oom_kill ") - kills;

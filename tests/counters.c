@@ -45,21 +45,6 @@ static char *map_of(int fd, size_t length)
 	return area;
 }
 
-/* A number from the fdinfo of one open file. */
-static size_t info(int fd, const char *name)
-{
-	char path[64], text[1024], key[32];
-	const char *at;
-
-	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
-	want(try_read_file(path, text, sizeof(text)));
-	snprintf(key, sizeof(key), "\n%s:\t", name);
-	at = strstr(text, key);
-	if (!at)
-		fail("got no %s in fdinfo", name);
-	return strtoul(at + strlen(key), NULL, 10);
-}
-
 /* A number of the whole device. */
 static size_t total(const char *name)
 {
@@ -86,11 +71,11 @@ static struct droppable_drop drop_file(int fd)
 static void want_info(int fd, size_t resident_pages, size_t faults,
 		      size_t dropped)
 {
-	want_eq(info(fd, "resident"), resident_pages);
-	want_eq(info(fd, "faults"), faults);
-	want_eq(info(fd, "dropped"), dropped);
-	want_eq(info(fd, "recycled"), 0);
-	want_eq(info(fd, "waits"), 0);
+	want_eq(file_counter(fd, "resident"), resident_pages);
+	want_eq(file_counter(fd, "faults"), faults);
+	want_eq(file_counter(fd, "dropped"), dropped);
+	want_eq(file_counter(fd, "recycled"), 0);
+	want_eq(file_counter(fd, "waits"), 0);
 }
 
 TEST(fdinfo, "line 39: fdinfo counts the resident pages, the faults and the drops of one open file, exactly")
@@ -117,7 +102,7 @@ TEST(fdinfo, "line 39: fdinfo counts the resident pages, the faults and the drop
 	mem_shrink(area, LENGTH);
 	want_info(fd, 0, 19, 14);
 	want_info(other, 0, 0, 0);
-	want_eq(info(fd, "pinned"), 0);
+	want_eq(file_counter(fd, "pinned"), 0);
 }
 
 TEST(refaulted, "line 39: refaulted counts the dropped pages that are touched again, each once, stored to or read, and no others")
@@ -127,29 +112,29 @@ TEST(refaulted, "line 39: refaulted counts the dropped pages that are touched ag
 	size_t before = total("refaulted");
 
 	fill(area, 20, TAG, 1);
-	want_eq(info(fd, "refaulted"), 0);
+	want_eq(file_counter(fd, "refaulted"), 0);
 	mem_drop(area, 10 * PAGE);
-	want_eq(info(fd, "refaulted"), 0);
+	want_eq(file_counter(fd, "refaulted"), 0);
 	/* Four that were dropped, four that were not, four that are new. */
 	fill(area + 6 * PAGE, 8, TAG, 2);
 	fill(area + 20 * PAGE, 4, TAG, 2);
-	want_eq(info(fd, "refaulted"), 4);
+	want_eq(file_counter(fd, "refaulted"), 4);
 	want_zero(area, 3 * PAGE);
-	want_eq(info(fd, "refaulted"), 7);
+	want_eq(file_counter(fd, "refaulted"), 7);
 	fill(area, 3, TAG, 3);
 	want_zero(area + 3 * PAGE, PAGE);
-	want_eq(info(fd, "refaulted"), 8);
+	want_eq(file_counter(fd, "refaulted"), 8);
 	/* Discarded by their owner: that isn't a drop. */
 	want_ok(madvise(area, 20 * PAGE, MADV_DONTNEED));
 	fill(area, 5, TAG, 4);
-	want_eq(info(fd, "refaulted"), 9);
+	want_eq(file_counter(fd, "refaulted"), 9);
 	want_eq(total("refaulted") - before, 9);
 	/* Again and again, also far away. */
 	for (int round = 0; round < 3; round++) {
 		fill(area + LENGTH - 2 * PAGE, 2, TAG, 5);
 		mem_drop(area + LENGTH - 2 * PAGE, 2 * PAGE);
 	}
-	want_eq(info(fd, "refaulted"), 13);
+	want_eq(file_counter(fd, "refaulted"), 13);
 }
 
 TEST(fdinfo_discard, "line 39: a page given back by MADV_DONTNEED is resident no more, and not counted as dropped")
@@ -159,7 +144,7 @@ TEST(fdinfo_discard, "line 39: a page given back by MADV_DONTNEED is resident no
 
 	fill(area, 10, TAG, 1);
 	want_ok(madvise(area, 4 * PAGE, MADV_DONTNEED));
-	want(wait_for(info(fd, "resident") == 6, 2));
+	want(wait_for(file_counter(fd, "resident") == 6, 2));
 	want_info(fd, 6, 10, 0);
 }
 
@@ -173,14 +158,14 @@ TEST(fdinfo_pinned, "line 39: fdinfo counts the pages that were passed over beca
 	fill(area, 10, TAG, 1);
 	want_ok(pipe(fds));
 	want_eq(vmsplice(fds[1], &range, 1, 0), 3 * PAGE);
-	want_eq(info(fd, "pinned"), 0);
+	want_eq(file_counter(fd, "pinned"), 0);
 	want_eq(drop_file(fd).pinned, 3);
-	want_eq(info(fd, "pinned"), 3);
-	want_eq(info(fd, "dropped"), 7);
-	want_eq(info(fd, "resident"), 3);
+	want_eq(file_counter(fd, "pinned"), 3);
+	want_eq(file_counter(fd, "dropped"), 7);
+	want_eq(file_counter(fd, "resident"), 3);
 	write_file("/proc/sys/vm/drop_caches", "2");
-	want_ge(info(fd, "pinned"), 3);
-	want_eq(total("pinned") - before, info(fd, "pinned"));
+	want_ge(file_counter(fd, "pinned"), 3);
+	want_eq(total("pinned") - before, file_counter(fd, "pinned"));
 }
 
 TEST(fdinfo_child, "line 39: the pages of a child count in the file it inherited, until it exits")
@@ -202,7 +187,7 @@ TEST(fdinfo_child, "line 39: the pages of a child count in the file it inherited
 	want_info(fd, 8, 8, 0);
 	*turn = 2;
 	join(child);
-	want(wait_for(info(fd, "resident") == 3, 5));
+	want(wait_for(file_counter(fd, "resident") == 3, 5));
 	want_info(fd, 3, 8, 0);
 }
 
@@ -425,11 +410,11 @@ TEST(after_storm, "line 19: after a storm of faults, drops, forks, unmappings an
 	/* A killed process's own child ends by itself. */
 	if (!wait_for(total("resident") == 0, 5))
 		fail("got %zu resident pages, want 0", total("resident"));
-	want_eq(info(fd, "resident"), 0);
+	want_eq(file_counter(fd, "resident"), 0);
 	want_eq(reclaimable(), before);
-	note("%zu faults, %zu drops", info(fd, "faults"),
-	     info(fd, "dropped"));
-	want_ge(info(fd, "faults"), 1000);
+	note("%zu faults, %zu drops", file_counter(fd, "faults"),
+	     file_counter(fd, "dropped"));
+	want_ge(file_counter(fd, "faults"), 1000);
 }
 
 /* ---- waits, and the tracepoints ---- */
@@ -470,7 +455,7 @@ static void starve(int fd)
 		_exit(0);
 	}
 	want(wait_for(turn[1] || !alive(child), 30));
-	want(wait_for(info(fd, "waits"), 30));
+	want(wait_for(file_counter(fd, "waits"), 30));
 	pause_seconds(0.05);
 	want(alive(child));
 	cgroup_set(&group, "memory.max", 4 * KEPT);
@@ -485,8 +470,8 @@ TEST(waits, "line 39: a fault that waits for memory is counted, in fdinfo and in
 	size_t before = total("waits");
 
 	starve(fd);
-	want_ge(info(fd, "waits"), 1);
-	want_eq(total("waits") - before, info(fd, "waits"));
+	want_ge(file_counter(fd, "waits"), 1);
+	want_eq(total("waits") - before, file_counter(fd, "waits"));
 }
 
 #define TRACING "/tmp/droppable-tracing"
@@ -571,7 +556,7 @@ TEST(trace_fault_drop, "line 39: the tracepoints droppable:droppable_fault and d
 		want_le(index + nr, 10);
 		sum += dropped;
 	}
-	want_eq(sum, info(fd, "dropped"));
+	want_eq(sum, file_counter(fd, "dropped"));
 	want_ge(sum, 4);
 }
 
@@ -593,7 +578,7 @@ TEST(trace_wait, "line 39: the tracepoint droppable:droppable_wait tells how lon
 		want_le(waited, 30 * 1000 * 1000UL);
 		events++;
 	}
-	want_eq(events, info(fd, "waits"));
+	want_eq(events, file_counter(fd, "waits"));
 }
 
 /* ---- line 40: the counter page ---- */

@@ -42,17 +42,6 @@ static size_t device_counter(const char *name)
 	return strtoul(text, NULL, 10);
 }
 
-static size_t file_counter(int fd, const char *name)
-{
-	char path[64], text[1024], *at;
-
-	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
-	want(try_read_file(path, text, sizeof(text)));
-	at = strstr(text, name);
-	want(at);
-	return strtoul(at + strlen(name) + 1, NULL, 10);
-}
-
 static char *map_of(int fd, size_t length)
 {
 	char *area = mmap(NULL, length, RW, MAP_SHARED, fd, 0);

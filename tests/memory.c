@@ -546,6 +546,14 @@ size_t process_status(pid_t pid, const char *field)
 	return number_in(path, field);
 }
 
+size_t file_counter(int fd, const char *name)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	return number_in(path, name);
+}
+
 long module_references(void)
 {
 	char text[32];

@@ -97,6 +97,7 @@ size_t memory_free(void);
 /* Caches of files and names, and slabs that have no object in them. */
 void empty_caches(void);
 size_t process_status(pid_t pid, const char *field);
+size_t file_counter(int fd, const char *name);	/* by fdinfo */
 long module_references(void);
 
 /* Files. */

@@ -73,17 +73,6 @@ static struct droppable_drop drop_of(int fd, void *address, size_t length)
 	return drop;
 }
 
-static size_t fdinfo(int fd, const char *name)
-{
-	char path[64], text[1024], *at;
-
-	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
-	want(try_read_file(path, text, sizeof(text)));
-	at = strstr(text, name);
-	want(at);
-	return strtoul(at + strlen(name) + 1, NULL, 10);
-}
-
 static size_t vm_pin(void)
 {
 	return process_status(getpid(), "VmPin");
@@ -109,9 +98,9 @@ TEST(keeps, "line 43: pinned pages outlast drops, the shrinkers and root's drop;
 	fill(area, PAGES, TAG, 1);
 	id = pinned_of(fd, area + 8 * PAGE, 16 * PAGE, 0);
 	want_eq(vm_pin(), 16 * PAGE);
-	want_eq(fdinfo(fd, "locked"), 16);
+	want_eq(file_counter(fd, "locked"), 16);
 	write_file("/proc/sys/vm/drop_caches", "2");
-	want_eq(fdinfo(fd, "resident"), 16);
+	want_eq(file_counter(fd, "resident"), 16);
 	write_file("/sys/class/misc/droppable/drop", "1");
 	drop = drop_of(fd, area, LENGTH);
 	want_eq(drop.dropped, 0);
@@ -123,7 +112,7 @@ TEST(keeps, "line 43: pinned pages outlast drops, the shrinkers and root's drop;
 	want_ok(try_unpin(fd, id));
 	want_errno(try_unpin(fd, id), ENOENT);
 	want_eq(vm_pin(), 0);
-	want_eq(fdinfo(fd, "locked"), 0);
+	want_eq(file_counter(fd, "locked"), 0);
 	mem_drop(area, LENGTH);
 	want_zero(area, LENGTH);
 }
@@ -173,8 +162,8 @@ TEST(whole, "line 43: with DROPPABLE_PIN_WHOLE all is pinned, or nothing, and no
 	want_eq(pin.dropped, 1);
 	want_eq(pin.id, 0);
 	want_eq(vm_pin(), 0);
-	want_eq(fdinfo(fd, "locked"), 0);
-	want_eq(fdinfo(fd, "resident"), PAGES - 1);
+	want_eq(file_counter(fd, "locked"), 0);
+	want_eq(file_counter(fd, "resident"), PAGES - 1);
 	mem_drop(area, LENGTH);
 	want_zero(area, LENGTH);
 }
@@ -255,11 +244,11 @@ TEST(discarded, "line 43: MADV_DONTNEED and munmap take pinned pages out; when t
 	want_ok(try_unpin(fd, id));
 	want_whole(area, 4, TAG, 2);
 	/* The zeros that were read may stay, a few of them. */
-	want(wait_for(fdinfo(fd, "resident") <= PAGES - 8, 5));
+	want(wait_for(file_counter(fd, "resident") <= PAGES - 8, 5));
 	want_eq(vm_pin(), 0);
 	mem_drop(area, 32 * PAGE);
 	mem_drop(area + 40 * PAGE, 24 * PAGE);
-	want_eq(fdinfo(fd, "resident"), 0);
+	want_eq(file_counter(fd, "resident"), 0);
 }
 
 TEST(limit, "line 43: an unprivileged user pins as much as RLIMIT_MEMLOCK allows, each page counted each time, and gets EPERM beyond")
@@ -344,7 +333,7 @@ TEST(wrong_arguments, "line 43: every wrong argument has its errno, and pins not
 	want_errno(try_unpin(fd, 1ULL << 32 | 1), ENOENT);
 	want_errno(try_unpin(fd, UINT64_MAX), ENOENT);
 	want_eq(vm_pin(), 0);
-	want_eq(fdinfo(fd, "locked"), 0);
+	want_eq(file_counter(fd, "locked"), 0);
 	mem_drop(area, LENGTH);
 	want_zero(area, LENGTH);
 }
@@ -413,7 +402,7 @@ TEST(unwritable, "line 43: where the answer can't be written, it is EFAULT and n
 	want_ok(mprotect(edge, PAGE, PROT_READ));
 	want_errno(try_pin(fd, pin), EFAULT);
 	want_eq(vm_pin(), 0);
-	want_eq(fdinfo(fd, "locked"), 0);
+	want_eq(file_counter(fd, "locked"), 0);
 	mem_drop(area, LENGTH);
 	want_zero(area, LENGTH);
 }
@@ -450,12 +439,12 @@ TEST(closed, "line 43: closing a descriptor of the open file ends the process's 
 	want_eq(read(to_parent[0], &byte, 1), 1);
 	want_eq(pinned_of(fd, area, LENGTH, 0), 2);
 	pinned_of(second, other, LENGTH, 0);
-	want_eq(fdinfo(fd, "locked"), 2 * PAGES);
+	want_eq(file_counter(fd, "locked"), 2 * PAGES);
 	want_eq(write(to_child[1], &byte, 1), 1);
 	want_eq(read(to_parent[0], &byte, 1), 1);
 	join(child);
 	/* The child's close was not ours. */
-	want_eq(fdinfo(fd, "locked"), PAGES);
+	want_eq(file_counter(fd, "locked"), PAGES);
 	want_eq(vm_pin(), 2 * LENGTH);
 	mem_drop(area, LENGTH);
 	want_whole(area, PAGES, TAG, 1);
@@ -481,7 +470,7 @@ TEST(ended, "line 43: exit, exec, SIGKILL and munmap end the pins too, though an
 			area = map_of(fd, LENGTH);
 			fill(area, PAGES, TAG, 1);
 			pinned_of(fd, area, LENGTH, 0);
-			want_eq(fdinfo(fd, "locked"), PAGES);
+			want_eq(file_counter(fd, "locked"), PAGES);
 			if (way == 1) {
 				execl("/bin/busybox", "busybox", "true", NULL);
 				fail("got %s from execl", tap_errno(errno));
@@ -494,14 +483,14 @@ TEST(ended, "line 43: exit, exec, SIGKILL and munmap end the pins too, though an
 			join_signal(child, SIGKILL);
 		else
 			join(child);
-		want_eq(fdinfo(fd, "locked"), 0);
+		want_eq(file_counter(fd, "locked"), 0);
 		want(wait_for(!all_resident(), 5));
 	}
 	area = map_of(fd, LENGTH);
 	fill(area, PAGES, TAG, 1);
 	pinned_of(fd, area, LENGTH, 0);
 	mem_unmap(area, LENGTH);
-	want_eq(fdinfo(fd, "locked"), 0);
+	want_eq(file_counter(fd, "locked"), 0);
 	want_eq(vm_pin(), 0);
 	want_eq(all_resident(), 0);
 }
@@ -519,10 +508,10 @@ TEST(stale, "line 43: the id of a pin that munmap ended is ENOENT, and no later 
 	area = map_of(fd, LENGTH);
 	later = pinned_of(fd, area, LENGTH, PAGES);
 	want_errno(try_unpin(fd, id), ENOENT);
-	want_eq(fdinfo(fd, "locked"), PAGES);
+	want_eq(file_counter(fd, "locked"), PAGES);
 	want_ok(try_unpin(fd, later));
 	want_errno(try_unpin(fd, later), ENOENT);
-	want_eq(fdinfo(fd, "locked"), 0);
+	want_eq(file_counter(fd, "locked"), 0);
 }
 
 static struct {
@@ -580,7 +569,7 @@ TEST(guessed_id, "line 43: another thread may guess the id of a pin and end it b
 	guessed.stop = true;
 	want_eq(pthread_join(thread, NULL), 0);
 	note("%u of %u pins were ended by who guessed", guessed.hits, rounds);
-	want_eq(fdinfo(guessed.fd, "locked"), 0);
+	want_eq(file_counter(guessed.fd, "locked"), 0);
 	want_eq(vm_pin(), 0);
 }
 
@@ -603,7 +592,7 @@ TEST(pressure, "line 43: at a cgroup's limit the pinned pages stay and the other
 		anonymous = anon_map(16 * MIB);
 		for (size_t at = 0; at < 16 * MIB; at += PAGE)
 			anonymous[at] = 1;
-		want_le(fdinfo(fd, "resident"), pages - kept);
+		want_le(file_counter(fd, "resident"), pages - kept);
 		want_whole(area, kept, TAG, 1);
 		_exit(0);
 	}

@@ -20,6 +20,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -329,6 +330,40 @@ TEST(reclaimable_exact, "line 19: nr_kernel_misc_reclaimable holds exactly the r
 	want_eq(reclaimable(), before);
 }
 
+/* Whether reclaim for the whole machine got so much, by its own account. */
+static bool reclaim_machine(size_t bytes)
+{
+	struct cgroup root = cgroup_new(CGROUP_MAX);
+
+	*strrchr(root.path, '/') = '\0';
+	if (!cgroup_has(&root, "memory.reclaim"))
+		skip("this kernel has no memory.reclaim (5.19)");
+	if (cgroup_try_set(&root, "memory.reclaim", bytes))
+		return true;
+	want_eq(errno, EAGAIN);
+	return false;
+}
+
+TEST(progress, "line 19: reclaim for the machine counts what is dropped as reclaimed: memory.reclaim of the root succeeds where there is so much, and only there")
+{
+	const size_t size = 64 * MIB, asked = 8 * MIB;
+	char *area = map_of(device(), size);
+	size_t left;
+
+	write_file(SYSFS "drop", "1");
+	/* Until the caches of the machine don't have so much any more. */
+	for (int i = 0; reclaim_machine(asked); i++)
+		want_le(i, 20);
+	fill(area, size / PAGE, TAG, 1);
+	want_eq(resident(area, size), size / PAGE);
+	want(reclaim_machine(asked));
+	left = resident(area, size);
+	note("%zu of %zu pages left", left, size / PAGE);
+	want_le(left, (size - asked * 9 / 10) / PAGE);
+	want_ge(left, (size - 3 * asked) / PAGE);
+	want_eq(tally(area, size / PAGE, TAG, 1).bad, 0);
+}
+
 static void *churn(void *argument)
 {
 	char *area = argument;
@@ -579,6 +614,50 @@ TEST(trace_wait, "line 39: the tracepoint droppable:droppable_wait tells how lon
 		events++;
 	}
 	want_eq(events, file_counter(fd, "waits"));
+}
+
+static bool older_than(unsigned int major, unsigned int minor)
+{
+	unsigned int is_major, is_minor;
+	struct utsname name;
+
+	want_ok(uname(&name));
+	want_eq(sscanf(name.release, "%u.%u", &is_major, &is_minor), 2);
+	return is_major < major || (is_major == major && is_minor < minor);
+}
+
+TEST(progress_cgroup, "line 19: before Linux 6.4 a cgroup's reclaim counts what is dropped as reclaimed, too")
+{
+	const size_t size = 32 * MIB;
+	char *area = map_of(device(), size);
+	struct cgroup group = cgroup_new(CGROUP_MAX);
+	size_t reclaimed = 0, dropped;
+	const char *at = trace_text;
+
+	if (!older_than(6, 4))
+		skip("from 6.4 on it counts nothing that a shrinker frees");
+	start_tracing();
+	write_file(TRACING "/events/droppable/enable", "0");
+	cgroup_enter(&group);
+	fill(area, size / PAGE, TAG, 1);
+	dropped = resident(area, size);
+	write_file(TRACING "/events/vmscan/mm_vmscan_memcg_reclaim_end/enable",
+		   "1");
+	cgroup_set(&group, "memory.max",
+		   cgroup_get(&group, "memory.current") - 8 * MIB);
+	dropped -= resident(area, size);
+	write_file(TRACING "/events/vmscan/mm_vmscan_memcg_reclaim_end/enable",
+		   "0");
+	cgroup_set(&group, "memory.max", CGROUP_MAX);
+	stop_tracing();
+	while ((at = strstr(at, "nr_reclaimed="))) {
+		at += strlen("nr_reclaimed=");
+		reclaimed += strtoul(at, NULL, 10);
+	}
+	note("%zu pages dropped, %zu reclaimed by the kernel's own account",
+	     dropped, reclaimed);
+	want_ge(dropped, 7 * MIB / PAGE);
+	want_ge(reclaimed, dropped * 9 / 10);
 }
 
 /* ---- line 40: the counter page ---- */

@@ -12,6 +12,7 @@
 #include <uapi/linux/droppable.h>
 
 #include "file.h"
+#include "region.h"
 
 static struct vfsmount *mount;
 
@@ -40,7 +41,7 @@ void droppable_file_exit(void)
 
 static struct folio *alloc_counter(struct droppable_file *df)
 {
-	struct folio *folio = folio_alloc(GFP_KERNEL | __GFP_ZERO |
+	struct folio *folio = folio_alloc(DROPPABLE_GFP | __GFP_ZERO |
 					  DROPPABLE_GFP_CHARGE, 0);
 	int err;
 
@@ -48,7 +49,7 @@ static struct folio *alloc_counter(struct droppable_file *df)
 		return NULL;
 	folio_lock(folio);
 	err = droppable_charge_folio(folio, df->inode->i_mapping, df,
-				     GFP_KERNEL);
+				     DROPPABLE_GFP);
 	folio_unlock(folio);
 	if (!err)
 		return folio;
@@ -69,7 +70,7 @@ struct droppable_file *droppable_file_alloc(void)
 	struct droppable_file *df;
 	struct inode *inode;
 
-	df = kzalloc(sizeof(*df), GFP_KERNEL_ACCOUNT);
+	df = kzalloc(sizeof(*df), DROPPABLE_GFP | __GFP_ACCOUNT);
 	if (!df)
 		return ERR_PTR(-ENOMEM);
 	inode = alloc_anon_inode(mount->mnt_sb);

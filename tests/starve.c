@@ -986,6 +986,55 @@ TEST(gathers, "line 27: a gather of elements that lie across page borders goes o
 		want_progress(room, gather);
 }
 
+#define COUNTERS 12
+
+/* As many as there is room for, and the next: each is a page of the module's. */
+static void map_counters(const int *fds)
+{
+	for (int i = 0; i < COUNTERS; i++) {
+		void *page = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fds[i],
+				  DROPPABLE_COUNTER_OFFSET);
+
+		shared->error = errno;
+		if (page == MAP_FAILED)
+			break;
+		shared->had++;
+	}
+}
+
+TEST(no_counter, "line 24: mapping the counter page with no memory to be had is ENOMEM, and nobody is killed")
+{
+	pid_t child;
+
+	need_device("counter page");
+	start_keeper();
+	set_exact_room(COUNTERS / 2 * PAGE);
+	start_victim();
+	child = spawn();
+	if (!child) {
+		int fds[COUNTERS];
+		cpu_set_t one;
+
+		/* On one CPU, so that one page serves what the core makes. */
+		CPU_ZERO(&one);
+		CPU_SET(0, &one);
+		want_ok(sched_setaffinity(0, sizeof(one), &one));
+		settle();
+		for (int i = 0; i < COUNTERS; i++)
+			fds[i] = mem_open();
+		cgroup_enter(&group);
+		map_counters(fds);
+		_exit(0);
+	}
+	join(child);
+	note("%zu of %d mapped, then %s", shared->had, COUNTERS,
+	     tap_errno(shared->error));
+	want_nobody_killed();
+	want_ge(shared->had, 1);
+	want_le(shared->had, COUNTERS / 2);
+	want_eq(shared->error, ENOMEM);
+}
+
 TEST(no_table, "line 24: a store that needs a page table as well, with no memory to be had: no signal, nobody killed")
 {
 	pid_t child;

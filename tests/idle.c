@@ -148,7 +148,7 @@ TEST_WITHIN(stores, 200, "line 24: a store that waits for memory costs at most 2
 	want_idle("a store", false);
 }
 
-TEST_WITHIN(reads, 200, "line 24: nor does a read(2) that waits for memory")
+TEST_WITHIN(reads, 200, "line 24: a read(2) into it that waits for memory costs as little")
 {
 	want_idle("a read(2)", true);
 }

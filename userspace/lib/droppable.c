@@ -100,6 +100,9 @@ int droppable_check_range(const struct droppable *ctx, const void *addr,
 	return 0;
 }
 
+/* Cut off it would be 0, and what is mapped there is no counter. */
+typedef char counter_offset_fits[sizeof(off_t) == 8 ? 1 : -1];
+
 /*
  * Without the counter page there is just no DROP_DETECT, which says so: a
  * program that needs it finds out, another isn't kept from its memory.

@@ -9,6 +9,9 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* MAP_ANONYMOUS, madvise() and more under -std=c99 */
 #endif
+#if !defined(_FILE_OFFSET_BITS) && !defined(__LP64__)
+#define _FILE_OFFSET_BITS 64 /* the counter page lies beyond 32 */
+#endif
 #include <sys/types.h>
 
 #pragma GCC visibility push(default)

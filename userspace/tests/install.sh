@@ -63,6 +63,21 @@ int abi = DROPPABLE_ABI + (int)sizeof(struct droppable_info);' >"$tmp/u.c"
 # shellcheck disable=SC2086
 ok "the kernel's header as c99" $CC -std=c99 $W "$tmp/u.c"
 
+# --- a 32 bit program's library ---
+narrow() {
+	for part in lib/*.c; do
+		# shellcheck disable=SC2086
+		$CC -m32 -std=c99 $W -Ilib -I../include/uapi \
+			-DDROPPABLE_VERSION='"0"' "$part" || return 1
+	done
+}
+if echo '#include <stdio.h>' |
+	$CC -m32 -xc -fsyntax-only - 2>/dev/null; then
+	ok "compiles for 32 bits" narrow
+else
+	skip "compiles for 32 bits" "no 32 bit C library"
+fi
+
 # --- the shared object ---
 declared() {
 	$CC -E -P -include stddef.h "$P/include/droppable.h" | tr '\n' ' ' |

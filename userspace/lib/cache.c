@@ -203,11 +203,15 @@ static void forget_object(struct droppable_cache *c,
 
 /* --- values --- */
 
-/* What was read turned out to be gone: noted, and counted, by one thread. */
-static void note_loss(struct droppable_cache *c, const uint64_t hash[2],
-		      const struct droppable_ref *ref)
+/*
+ * What was read turned out to be gone: noted, and counted, by one thread.
+ * -ENODATA, or -EAGAIN if there is another value by now, which makes no miss.
+ */
+static int note_loss(struct droppable_cache *c, const uint64_t hash[2],
+		     const struct droppable_ref *ref)
 {
 	unsigned int i = shard_of(hash);
+	int err = -ENODATA;
 	struct entry *e;
 
 	guard_lock(&c->guarded, i);
@@ -215,8 +219,11 @@ static void note_loss(struct droppable_cache *c, const uint64_t hash[2],
 	if (e && e->ref.gen == ref->gen) {
 		memset(&e->ref, 0, sizeof(e->ref));
 		c->shard[i].st.dropped++;
+	} else if (e && e->ref.gen) {
+		err = -EAGAIN;
 	}
 	guard_unlock(&c->guarded, i);
+	return err;
 }
 
 static void note_hit(struct droppable_cache *c, const uint64_t hash[2])
@@ -249,7 +256,10 @@ static int look_up_ref(struct droppable_cache *c, const uint64_t hash[2],
 	return !e ? -ENOENT : !ref->gen ? -ENODATA : 0;
 }
 
-/* 0, -ENOBUFS, -ENODATA if it was there once, -ENOENT if it never was. */
+/*
+ * 0, -ENOBUFS, -ENODATA if it was there once, -ENOENT if it never was, -EAGAIN
+ * if it was replaced on the way.
+ */
 static int fetch(struct droppable_cache *c, const uint64_t hash[2], void *buf,
 		 size_t size, size_t *len)
 {
@@ -278,8 +288,7 @@ static int fetch(struct droppable_cache *c, const uint64_t hash[2], void *buf,
 		guard_lock(&c->guarded, i);
 		c->shard[i].st.hits--; /* was none, after all */
 		guard_unlock(&c->guarded, i);
-		note_loss(c, hash, &ref);
-		return -ENODATA;
+		return note_loss(c, hash, &ref);
 	}
 	*len = (size_t)ref.len;
 	return 0;
@@ -428,37 +437,48 @@ int droppable_cache_get(struct droppable_cache *c, const void *key,
 	if (!c || (!key && key_len) || (!buf && size) || !len)
 		return -EINVAL;
 	hash_key(c, key, key_len, hash);
-	err = fetch(c, hash, buf, size, len);
+	do /* a round more for each put that came in between */
+		err = fetch(c, hash, buf, size, len);
+	while (err == -EAGAIN);
 	return err == -ENOENT ? note_miss(c, hash) : err;
+}
+
+/* As droppable_cache_pin(), or as fetch(). */
+static int pin_value(struct droppable_cache *c, const uint64_t hash[2],
+		     struct iovec *parts, size_t *nr,
+		     struct droppable_pool_pin *pin)
+{
+	struct droppable_ref ref;
+	int err;
+
+	err = look_up_ref(c, hash, &ref);
+	if (err)
+		return err;
+	if (ref.gen == NO_BYTES) {
+		*nr = 0;
+		memset(pin, 0, sizeof(*pin));
+		return 0;
+	}
+	err = droppable_pool_pin(c->pool, &ref, parts, nr, pin);
+	return err == -ENODATA ? note_loss(c, hash, &ref) : err;
 }
 
 int droppable_cache_pin(struct droppable_cache *c, const void *key,
 			size_t key_len, struct iovec *parts, size_t *nr,
 			struct droppable_pool_pin *pin)
 {
-	struct droppable_ref ref;
 	uint64_t hash[2];
 	int err;
 
 	if (!c || (!key && key_len) || !nr || (!parts && *nr) || !pin)
 		return -EINVAL;
 	hash_key(c, key, key_len, hash);
-	err = look_up_ref(c, hash, &ref);
-	if (err == -ENOENT)
-		return note_miss(c, hash);
-	if (err)
-		return err;
-	if (ref.gen == NO_BYTES) {
-		*nr = 0;
-		memset(pin, 0, sizeof(*pin));
-	} else {
-		err = droppable_pool_pin(c->pool, &ref, parts, nr, pin);
-	}
+	do
+		err = pin_value(c, hash, parts, nr, pin);
+	while (err == -EAGAIN);
 	if (!err)
 		note_hit(c, hash);
-	else if (err == -ENODATA)
-		note_loss(c, hash, &ref);
-	return err;
+	return err == -ENOENT ? note_miss(c, hash) : err;
 }
 
 int droppable_cache_unpin(struct droppable_cache *c,

@@ -531,8 +531,58 @@ static void test_pin(struct droppable *ctx)
 	droppable_cache_close(c);
 }
 
+/* Puts one value after the other, each on a page of its own. */
+static void *replacer(void *arg)
+{
+	struct looker *l = arg;
+	unsigned char data[4000];
+	size_t i;
+
+	for (i = 0; i < 2 * LOOKS * stress(); i++) {
+		memset(data, (int)i, sizeof(data));
+		l->bad += droppable_cache_put(l->c, "k", 1, data,
+					      sizeof(data)) != 0;
+	}
+	__atomic_store_n(l->over, 1, __ATOMIC_RELAXED);
+	return NULL;
+}
+
+/* A value that is replaced all the time is there all the time. */
+static void test_replaced(struct droppable *ctx)
+{
+	int over = 0;
+	struct looker l = { .over = &over };
+	struct droppable_cache_stats st;
+	unsigned char got[4000] = { 0 };
+	size_t n, mixed = 0, gone = 0;
+	pthread_t th;
+	int err;
+
+	/* Small, so that what was replaced is soon used again. */
+	is(droppable_cache_open(ctx, 8 * page, 0, &l.c), 0, "replaced: open");
+	is(droppable_cache_put(l.c, "k", 1, got, sizeof(got)), 0,
+	   "replaced: put");
+	if (pthread_create(&th, NULL, replacer, &l))
+		abort();
+	while (!__atomic_load_n(&over, __ATOMIC_RELAXED)) {
+		err = droppable_cache_get(l.c, "k", 1, got, sizeof(got), &n);
+		gone += err == -ENODATA;
+		l.calls += err == 0;
+		mixed += !err && memcmp(got, got + 1, sizeof(got) - 1);
+	}
+	pthread_join(th, NULL);
+	st = counts(l.c);
+	is((int)l.bad, 0, "replaced: put again and again");
+	is((int)mixed, 0, "replaced: one value, not two");
+	/* But for what the kernel took. */
+	ok(gone <= st.dropped, "replaced: found all the time", (int)gone);
+	is((int)st.hits, (int)l.calls, "replaced: each is counted");
+	droppable_cache_close(l.c);
+}
+
 static void test_stress(struct droppable *ctx)
 {
+	test_replaced(ctx);
 	play(ctx, "room enough", 0);
 	play(ctx, "a small one", 24 * page);
 }

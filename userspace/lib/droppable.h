@@ -669,10 +669,10 @@ int droppable_pool_forget(struct droppable_pool *pool,
  * @ref:	names it, what shares its page goes too; NULL: the whole pool
  *
  * Afterwards none of what was put before can be read any more, unless there is
- * an error.
+ * an error.  What was forgotten is dropped too, where its bytes still are.
  *
  * Returns 0, or
- *	-ENODATA	the reference names nothing
+ *	-ENODATA	the reference names nothing, or others have its place
  *	-EINVAL		pool is NULL; the reference is of no pool like this
  *	-EBUSY		some of the pages are held, by the kernel or by a pin; the
  *			others went

@@ -714,6 +714,43 @@ int droppable_pool_forget(struct droppable_pool *p,
 	return 0;
 }
 
+/* How many of @n pages, up to the first that holds another object by now. */
+static size_t count_own(struct droppable_pool *p, size_t page, size_t n,
+			uint64_t gen)
+{
+	uint64_t now;
+	size_t i;
+
+	lock(p);
+	for (i = 0; i < n; i++) {
+		now = info_of(p, page + i)->gen;
+		if (now && now != gen)
+			break;
+	}
+	unlock(p);
+	return i;
+}
+
+/* What was forgotten is still there to be read, until its page is used again. */
+static int drop_object(struct droppable_pool *p, size_t page, size_t n,
+		       uint64_t gen)
+{
+	int err = -ENODATA, one;
+	size_t own;
+
+	for (; n; n -= own, page += own) {
+		own = count_own(p, page, n, gen);
+		if (!own) {
+			own = 1; /* another's */
+			continue;
+		}
+		one = droppable_drop(p->ctx, mem_of(p, page), own * p->page,
+				     NULL);
+		err = one || err == -ENODATA ? one : err;
+	}
+	return err;
+}
+
 int droppable_pool_drop(struct droppable_pool *p,
 			const struct droppable_ref *ref)
 {
@@ -724,10 +761,7 @@ int droppable_pool_drop(struct droppable_pool *p,
 		return -EINVAL;
 	if (ref) {
 		err = find_object(p, ref, &page, &n);
-		if (err)
-			return err;
-		return droppable_drop(p->ctx, mem_of(p, page), n * p->page,
-				      NULL);
+		return err ? err : drop_object(p, page, n, ref->gen);
 	}
 	for (i = 0; i < p->max_chunks && chunk_of(p, i * p->chunk_pages); i++) {
 		one = droppable_drop(p->ctx, mem_of(p, i * p->chunk_pages),

@@ -243,6 +243,42 @@ static void test_full(struct droppable *ctx)
 	droppable_pool_close(p);
 }
 
+/* To drop what is gone takes nothing from who has its place. */
+static void test_drop_gone(struct droppable *ctx)
+{
+	struct droppable_ref first, run, other[2];
+	struct droppable_pool *p;
+	unsigned char data[8192];
+
+	is(droppable_pool_open(ctx, 4 * page, 0, &p), 0, "drop gone: open");
+	fill(data, 1, 0, 0, sizeof(data));
+	is(droppable_pool_put(p, data, page - 8, &first), 0, "drop gone: put");
+	is(droppable_pool_forget(p, &first), 0, "drop gone: forget");
+	is(droppable_pool_put(p, data, page - 8, &other[0]), 0,
+	   "drop gone: put another");
+	ok(other[0].at == first.at, "drop gone: in its place",
+	   (int)other[0].at);
+	is(droppable_pool_drop(p, &first), -ENODATA, "drop gone: the first");
+	is(droppable_pool_read(p, &other[0], 0, data, page - 8), 0,
+	   "drop gone: the other is there");
+
+	/* Of the place of a run somebody else has the beginning. */
+	is(droppable_pool_put(p, data, 2 * page - 16, &run), 0,
+	   "drop gone: put a run");
+	is(droppable_pool_forget(p, &run), 0, "drop gone: forget it");
+	is(droppable_pool_read(p, &run, page, data, 8), 0,
+	   "drop gone: what is forgotten is still there");
+	is(droppable_pool_put(p, data, page - 8, &other[1]), 0,
+	   "drop gone: put another there");
+	ok(other[1].at == run.at, "drop gone: there", (int)other[1].at);
+	is(droppable_pool_drop(p, &run), 0, "drop gone: the rest of it");
+	is(droppable_pool_read(p, &run, page, data, 8), -ENODATA,
+	   "drop gone: can't be read any more");
+	is(droppable_pool_read(p, &other[1], 0, data, page - 8), 0,
+	   "drop gone: nor is the other gone");
+	droppable_pool_close(p);
+}
+
 /* Forgotten and dropped pages are found again: nothing is recycled. */
 static void test_reuse(struct droppable *ctx)
 {
@@ -693,6 +729,7 @@ void test_pool(struct droppable *ctx)
 	test_sizes(ctx);
 	test_packing(ctx);
 	test_full(ctx);
+	test_drop_gone(ctx);
 	test_reuse(ctx);
 	test_fork(ctx);
 	test_pins(ctx);

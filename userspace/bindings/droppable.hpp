@@ -111,6 +111,11 @@ public:
 		return value;
 	}
 
+	/* Whether it was there; once for each. */
+	template <typename T> bool forget(const ref<T> &r)
+	{
+		return !droppable_pool_forget(pool_.get(), &r.ref_);
+	}
 	void drop() { check(droppable_pool_drop(pool_.get(), nullptr),
 			    "droppable_pool_drop"); }
 

@@ -78,6 +78,11 @@ def _check(err, what):
         raise OSError(-err, os.strerror(-err), what)
 
 
+def _copy(data):
+    """Of what is bytes-like only: bytes(5) would be five zeros."""
+    return bytes(memoryview(data))
+
+
 class Memory:
     """A source of droppable memory; kept by what is made from it."""
 
@@ -104,10 +109,11 @@ class Memory:
 
 
 class Buffer:
-    """Some bytes, of fixed length.  Not a bytes-like object, on purpose."""
+    """Some bytes, at least one.  Not a bytes-like object, on purpose."""
 
     def __init__(self, memory, data):
         self._memory, self._pool, self._ref = memory, _void(), _Ref()
+        data = _copy(data)
         _check(_pool_open(memory._ctx, 2 * len(data) + (1 << 16), 0,
                           ctypes.byref(self._pool)), "droppable_pool_open")
         self.write(data)
@@ -120,24 +126,35 @@ class Buffer:
         return self._ref.len
 
     def write(self, data):
-        """Takes the place of what was there."""
-        data, ref = bytes(data), _Ref()
+        """Takes the place of what was there; one thread at a time."""
+        data, ref = _copy(data), _Ref()
+        if not data:
+            raise ValueError("a buffer has at least one byte")
         _check(_pool_put(self._pool, data, len(data), ctypes.byref(ref)),
                "droppable_pool_put")
-        if self._ref.gen:
-            _pool_forget(self._pool, ctypes.byref(self._ref))
-        self._ref = ref
+        was, self._ref = self._ref, ref
+        if was.gen:
+            _pool_forget(self._pool, ctypes.byref(was))
 
     def read(self, start=0, length=None):
         """A copy of it, or of a part; Dropped if it isn't there any more."""
+        while True:
+            ref = self._ref
+            try:
+                return self._read(ref, start, length)
+            except Dropped:
+                if ref is self._ref:  # not replaced by another thread
+                    raise
+
+    def _read(self, ref, start, length):
         if length is None:
-            length = len(self) - start
-        if start < 0 or length < 0:
-            raise ValueError("a negative start or length")
+            length = ref.len - start
+        if start < 0 or length < 0 or start + length > ref.len:
+            raise ValueError("not within the buffer")
         if length == 0:
             return b""
         copy = ctypes.create_string_buffer(length)
-        _check(_pool_read(self._pool, ctypes.byref(self._ref), start, copy,
+        _check(_pool_read(self._pool, ctypes.byref(ref), start, copy,
                           length), "droppable_pool_read")
         return copy.raw
 
@@ -160,12 +177,12 @@ class Cache:
 
     def get_or_build(self, key, build):
         """The bytes for a key, from the cache or from build(key)."""
-        key, built, raised = bytes(key), [], []
+        key, built, raised = _copy(key), [], []
 
         def call(_key, _key_len, buf, size, length, _arg):
             try:
                 if not built:
-                    built.append(bytes(build(key)))
+                    built.append(_copy(build(key)))
                 length[0] = len(built[0])
                 if len(built[0]) > size:
                     return -errno.ENOBUFS
@@ -189,7 +206,8 @@ class Cache:
 
     def forget(self, key):
         """Whether it was there."""
-        return _cache_forget(self._cache, bytes(key), len(key)) == 0
+        key = _copy(key)
+        return _cache_forget(self._cache, key, len(key)) == 0
 
     def drop(self):
         """Drops all values, as the kernel could."""

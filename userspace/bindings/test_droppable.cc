@@ -31,6 +31,8 @@ int main()
 	auto ref = pool.put(point{ 1, 2 });
 	auto there = pool.read(ref);
 	expect(there && there->x == 1 && there->y == 2, "read");
+	auto other = pool.put(point{ 3, 4 });
+	expect(pool.forget(other) && pool.read(ref), "forget another");
 	pool.drop();
 	expect(!pool.read(ref), "a dropped object is no object");
 	expect(!pool.read(dropmem::pool::ref<int>()), "nor is none");

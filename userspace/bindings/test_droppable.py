@@ -2,6 +2,7 @@
 """Tests of droppable.py: python3 -m unittest, with libdroppable.so.0 found."""
 import errno
 import os
+import threading
 import unittest
 
 import droppable
@@ -30,16 +31,54 @@ class Test(unittest.TestCase):
                 buffer.read()
             buffer.write(b"again")
             self.assertEqual(buffer.read(1, 3), b"gai")
-            with self.assertRaises(OSError):
-                buffer.read(3, 3)
-            with self.assertRaises(ValueError):
-                buffer.read(-1)
+            self.assertEqual(buffer.read(5), b"")
+            for start, length in (3, 3), (-1, 1), (0, -1), (6, None):
+                with self.assertRaises(ValueError):
+                    buffer.read(start, length)
 
     def test_buffer_gives_no_view(self):
         buffer = droppable.Buffer(self.memory, b"secret")
         for view in memoryview, bytes, bytearray:
             with self.assertRaises(TypeError):
                 view(buffer)
+
+    def test_what_is_no_bytes(self):
+        buffer = droppable.Buffer(self.memory, bytearray(b"secret"))
+        cache = droppable.Cache(self.memory)
+        for wrong in 5, "text", None, [1]:
+            with self.assertRaises(TypeError):
+                droppable.Buffer(self.memory, wrong)
+            with self.assertRaises(TypeError):
+                buffer.write(wrong)
+            with self.assertRaises(TypeError):
+                cache.get_or_build(wrong, lambda key: b"")
+            with self.assertRaises(TypeError):
+                cache.get_or_build(b"key", lambda key, what=wrong: what)
+            with self.assertRaises(TypeError):
+                cache.forget(wrong)
+        with self.assertRaises(ValueError):
+            droppable.Buffer(self.memory, b"")
+        self.assertEqual(buffer.read(), b"secret")
+
+    def test_threads(self):
+        """Who reads finds one of the values written, all the time."""
+        # Of memory that nobody but the buffer takes back.
+        memory = droppable.Memory(droppable.FALLBACK_ONLY)
+        buffer, over = droppable.Buffer(memory, b"0" * 5000), []
+
+        def write():
+            for i in range(3000):
+                buffer.write(b"%d" % (i % 10) * (5000 + i % 7))
+            over.append(True)
+
+        thread = threading.Thread(target=write)
+        thread.start()
+        found = 0
+        while not over:
+            self.assertEqual(len(set(buffer.read())), 1)
+            found += 1
+        thread.join()
+        self.assertGreater(found, 0)
 
     def test_child(self):
         buffer = droppable.Buffer(self.memory, b"secret")

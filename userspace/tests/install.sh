@@ -195,6 +195,9 @@ version=$(sed -n 's/^PACKAGE_VERSION="\(.*\)"/\1/p' ../dkms.conf)
 if command -v pkg-config >/dev/null; then
 	ok "pkg-config version" \
 		same "$(pkg-config --modversion libdroppable)" "$version"
+	# Of the C library since glibc 2.34; before that it must be said.
+	ok "pkg-config, static" sh -c \
+		"pkg-config --static --libs libdroppable | grep -qw -- -pthread"
 	ok "example, shared" make -s -C examples WERROR=-Werror BUILD="$tmp/dyn"
 	ok "example, static" \
 		make -s -C examples WERROR=-Werror STATIC=1 BUILD="$tmp/sta"

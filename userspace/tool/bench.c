@@ -217,8 +217,9 @@ static int run(int argc, char **argv)
 			native = true;
 			break;
 		case 's':
-			if (!parse_number(optarg, 1, 1 << 20, &mib))
-				return bad_usage("bench", "--size takes 1 to 1048576 MiB, not '%s'",
+			if (!parse_number(optarg, 1, 1 << 20, &mib) ||
+			    mib != (size_t)mib)
+				return bad_usage("bench", "--size takes 1 to 1048576 whole MiB, not '%s'",
 						 optarg);
 			bench.size = (size_t)mib * MIB;
 			break;

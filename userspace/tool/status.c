@@ -101,10 +101,10 @@ static void print_module(const struct module_info *module)
 		printf("%s, installed, not loaded:  sudo droppable load\n",
 		       *module->version ? module->version : "?");
 	} else if (module_elsewhere(other, sizeof(other))) {
-		printf("not installed for this kernel, but for Linux %s\n",
+		printf("not installed for this kernel, but for Linux %s: droppable load says more\n",
 		       other);
 	} else {
-		printf("not installed\n");
+		printf("not installed: droppable load says what to do\n");
 	}
 }
 

@@ -425,8 +425,9 @@ static int run(int argc, char **argv)
 						 optarg);
 			break;
 		case 'n':
-			if (!parse_number(optarg, 1, 1e9, &number))
-				return bad_usage("top", "--iterations takes a number from 1 on, not '%s'",
+			if (!parse_number(optarg, 1, 1e9, &number) ||
+			    number != (long)number)
+				return bad_usage("top", "--iterations takes a whole number from 1 on, not '%s'",
 						 optarg);
 			top.rounds = (long)number;
 			break;

@@ -301,22 +301,25 @@ static size_t find_free(struct droppable_pool *p, size_t n)
  */
 static size_t recycle(struct droppable_pool *p, size_t n)
 {
-	size_t total = p->nr_chunks * p->chunk_pages, row = 0, left;
+	size_t total = p->nr_chunks * p->chunk_pages, row = 0, left, at;
 	struct info *info;
 
-	for (left = 3 * total; left--; p->hand = (p->hand + 1) % total) {
-		if (p->hand % p->chunk_pages == 0)
+	for (left = 3 * total; left--; ) {
+		at = p->hand;
+		/* On at once: what is put here now is the last to go. */
+		p->hand = (at + 1) % total;
+		if (at % p->chunk_pages == 0)
 			row = 0;
-		info = info_of(p, p->hand);
+		info = info_of(p, at);
 		if (info->gen) {
-			if (test_and_clear_read(p, p->hand) || info->busy) {
+			if (test_and_clear_read(p, at) || info->busy) {
 				row = 0;
 				continue;
 			}
-			p->recycled += free_run(p, p->hand);
+			p->recycled += free_run(p, at);
 		}
 		if (++row == n)
-			return p->hand + 1 - n;
+			return at + 1 - n;
 	}
 	return NO_PAGE;
 }

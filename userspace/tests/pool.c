@@ -206,7 +206,7 @@ static void test_full(struct droppable *ctx)
 	struct droppable_pool_stats st;
 	unsigned char data[4 * 1024];
 	struct droppable_pool *p;
-	size_t i, lost = 0, reborn = 0;
+	size_t i, lost = 0, reborn = 0, young = 0;
 
 	is(droppable_pool_open(ctx, 64 * page, 0, &p), 0, "full: open");
 	fill(data, 1, 0, 0, page / 2);
@@ -231,6 +231,10 @@ static void test_full(struct droppable *ctx)
 	ok(st.used <= st.capacity && st.capacity == 64 * page,
 	   "full: keeps to its size", (int)st.used);
 	ok(st.recycled > 800, "full: counts what it recycles", (int)st.recycled);
+	/* The youngest, a page each, beside the hot one. */
+	for (i = 0; i < 64; i++)
+		young += !droppable_pool_read(p, &old[i], 0, data, 1);
+	ok(young >= 60, "full: the oldest goes first", (int)young);
 
 	/* Runs of pages, too; and all of them in use by nobody. */
 	for (i = 0; i < 300; i++)

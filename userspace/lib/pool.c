@@ -232,10 +232,11 @@ static size_t sweep_chunk(struct droppable_pool *p, size_t nr)
 			return swept;
 		/*
 		 * Out of date at once, and a page that is held may come back.
-		 * No harm: at worst a good object is lost.
+		 * No harm: at worst a good object is lost.  Where somebody is
+		 * at work there may be nothing yet.
 		 */
 		for (i = 0; i < n; i++)
-			if (!(vec[i] & 1))
+			if (!(vec[i] & 1) && !c->info[at + i].busy)
 				swept += free_run(p, first + at + i);
 	}
 	p->swept += swept;

@@ -3,9 +3,12 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <pthread.h>
+#include <semaphore.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -580,9 +583,80 @@ static void test_replaced(struct droppable *ctx)
 	droppable_cache_close(l.c);
 }
 
+/*
+ * A value of two pages of which the second can't be read at first: so somebody
+ * who stores it is stopped between the two, and others look for what was dropped.
+ */
+static struct storing {
+	struct droppable_cache *c;
+	unsigned char *data;
+	sem_t stopped, go_on;
+	int bad;
+} storing;
+
+static void on_stop(int sig)
+{
+	(void)sig;
+	mprotect(storing.data + page, page, PROT_READ);
+	sem_post(&storing.stopped);
+	while (sem_wait(&storing.go_on))
+		;
+}
+
+/* So many keys that the index grows, which is when it looks. */
+static void *grower(void *unused)
+{
+	uint32_t key;
+
+	while (sem_wait(&storing.stopped))
+		;
+	for (key = 0; key < 5000; key++)
+		storing.bad += droppable_cache_put(storing.c, &key, sizeof(key),
+						   NULL, 0) != 0;
+	sem_post(&storing.go_on);
+	return unused;
+}
+
+/* A value that is just being stored isn't taken for one that was dropped. */
+static void test_storing(void)
+{
+	struct sigaction stop = { .sa_handler = on_stop }, before;
+	struct droppable *ctx;
+	size_t n = 0;
+	pthread_t th;
+
+	/* Of memory that nobody takes back. */
+	is(droppable_open(&ctx, DROPPABLE_FALLBACK_ONLY), 0, "storing: memory");
+	is(droppable_cache_open(ctx, 0, 0, &storing.c), 0, "storing: open");
+	storing.data = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	sem_init(&storing.stopped, 0, 0);
+	sem_init(&storing.go_on, 0, 0);
+	if (storing.data == MAP_FAILED || sigaction(SIGSEGV, &stop, &before) ||
+	    pthread_create(&th, NULL, grower, NULL))
+		abort();
+	memset(storing.data, 's', 2 * page);
+	mprotect(storing.data + page, page, PROT_NONE);
+	is(droppable_cache_put(storing.c, "key", 3, storing.data, 2 * page), 0,
+	   "storing: put");
+	pthread_join(th, NULL);
+	sigaction(SIGSEGV, &before, NULL);
+	is(storing.bad, 0, "storing: put others on the way");
+	mprotect(storing.data, page, PROT_READ | PROT_WRITE);
+	mprotect(storing.data + page, page, PROT_READ | PROT_WRITE);
+	is(droppable_cache_put(storing.c, "other", 5, storing.data, 2 * page),
+	   0, "storing: put another, which takes what is free");
+	is(droppable_cache_get(storing.c, "key", 3, storing.data, 2 * page, &n),
+	   0, "storing: the first is there");
+	droppable_cache_close(storing.c);
+	droppable_close(ctx);
+	munmap(storing.data, 2 * page);
+}
+
 static void test_stress(struct droppable *ctx)
 {
 	test_replaced(ctx);
+	test_storing();
 	play(ctx, "room enough", 0);
 	play(ctx, "a small one", 24 * page);
 }

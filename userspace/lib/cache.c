@@ -48,6 +48,7 @@ struct flight {
 	uint64_t hash[2];
 	pthread_t thread;
 	struct flight *next;
+	int inner; /* he is building another one, further up; -1: not known */
 };
 
 struct shard {
@@ -314,21 +315,42 @@ static int store(struct droppable_cache *c, const uint64_t hash[2],
 
 /* --- building, by one thread for each key --- */
 
-static struct flight *find_flight(struct shard *s, const uint64_t hash[2])
+/* Of whichever thread, if @thread is NULL. */
+static struct flight *find_flight(struct shard *s, const uint64_t hash[2],
+				  const pthread_t *thread)
 {
 	struct flight *f;
 
 	for (f = s->flights; f; f = f->next)
-		if (f->hash[0] == hash[0] && f->hash[1] == hash[1])
+		if (f->hash[0] == hash[0] && f->hash[1] == hash[1] &&
+		    (!thread || pthread_equal(f->thread, *thread)))
 			break;
 	return f;
 }
 
+/* Only the thread itself adds to what it is building, so that doesn't change. */
+static int is_building(struct droppable_cache *c, pthread_t thread)
+{
+	struct flight *f;
+	unsigned int i;
+
+	for (i = 0, f = NULL; i < NR_SHARDS && !f; i++) {
+		guard_lock(&c->guarded, i);
+		f = c->shard[i].flights;
+		while (f && !pthread_equal(f->thread, thread))
+			f = f->next;
+		guard_unlock(&c->guarded, i);
+	}
+	return f != NULL;
+}
+
 /*
  * 0: build it.  -EAGAIN: somebody else has, look again.  -EDEADLK: this very
- * thread is about to, further up its stack.
+ * thread is about to, further up its stack.  -EINPROGRESS: somebody else is, and
+ * f->inner has to be known: who is building something himself doesn't wait, or
+ * two of them could wait for each other.
  */
-static int begin_flight(struct droppable_cache *c, struct flight *f)
+static int try_flight(struct droppable_cache *c, struct flight *f)
 {
 	unsigned int i = shard_of(f->hash);
 	struct shard *s = &c->shard[i];
@@ -337,13 +359,15 @@ static int begin_flight(struct droppable_cache *c, struct flight *f)
 	int err = 0;
 
 	guard_lock(&c->guarded, i);
-	other = find_flight(s, f->hash);
+	other = find_flight(s, f->hash, NULL);
 	e = lookup(s, f->hash);
-	if (other && pthread_equal(other->thread, f->thread)) {
+	if (other && find_flight(s, f->hash, &f->thread)) {
 		err = -EDEADLK;
-	} else if (other) {
+	} else if (other && f->inner < 0) {
+		err = -EINPROGRESS;
+	} else if (other && !f->inner) {
 		s->st.waits++;
-		while (find_flight(s, f->hash))
+		while (find_flight(s, f->hash, NULL))
 			guard_wait(&c->guarded, i);
 		err = -EAGAIN;
 	} else if (e && e->ref.gen) {
@@ -357,6 +381,17 @@ static int begin_flight(struct droppable_cache *c, struct flight *f)
 		s->flights = f;
 	}
 	guard_unlock(&c->guarded, i);
+	return err;
+}
+
+static int begin_flight(struct droppable_cache *c, struct flight *f)
+{
+	int err = try_flight(c, f);
+
+	if (err == -EINPROGRESS) {
+		f->inner = is_building(c, f->thread);
+		err = try_flight(c, f);
+	}
 	return err;
 }
 
@@ -404,7 +439,7 @@ int droppable_cache_get_or_build(struct droppable_cache *c, const void *key,
 				 void *arg, void *buf, size_t size,
 				 size_t *len)
 {
-	struct flight f = { .thread = pthread_self() };
+	struct flight f = { .thread = pthread_self(), .inner = -1 };
 	int err, round;
 
 	if (!c || (!key && key_len) || !build || (!buf && size) || !len)

@@ -738,8 +738,9 @@ struct droppable_cache;
  *			it would take
  * @arg:		as given to droppable_cache_get_or_build()
  *
- * Called without any lock, by one thread at a time for each key.  It may use
- * the cache for other keys.  It has to return: no longjmp(3), no exception.
+ * Called without any lock, by one thread at a time for each key, or by several if
+ * they are in another build() already.  It may use the cache for other keys.  It
+ * has to return: no longjmp(3), no exception.
  *
  * Returns 0; -ENOBUFS if @size is too small; anything else is passed on.
  */
@@ -787,7 +788,9 @@ void droppable_cache_close(struct droppable_cache *cache);
  * @size:	bytes of buf
  * @len:	out: bytes of the value; written with 0 and -ENOBUFS
  *
- * If another thread is building the value for the same key, waits for that.
+ * If another thread is building the value for the same key, waits for that; but
+ * builds it too when called by a build() of the same cache, so that no two of
+ * them wait for each other.
  * A value that can't be kept, because it is too large for the cache or there is
  * no memory for the index, is returned all the same.
  *

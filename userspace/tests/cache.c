@@ -425,6 +425,72 @@ static void test_together(struct droppable *ctx)
 	pthread_barrier_destroy(&started);
 }
 
+/* Two builders that want each other's value. */
+struct crossing {
+	struct droppable_cache *c;
+	pthread_barrier_t *both; /* NULL once it has met the other */
+	const char *mine, *others;
+	int err;
+	char got;
+};
+
+static int cross(const void *key, size_t key_len, void *buf, size_t size,
+		 size_t *len, void *arg)
+{
+	struct crossing *x = arg;
+	size_t n;
+	char other;
+
+	(void)key_len;
+	(void)size;
+	*len = 1;
+	*(char *)buf = *(const char *)key;
+	if (*(const char *)key != *x->mine)
+		return 0; /* what it takes of the other's, by itself */
+	if (x->both)
+		pthread_barrier_wait(x->both);
+	return droppable_cache_get_or_build(x->c, x->others, 1, cross, x,
+					    &other, 1, &n);
+}
+
+static void *crosser(void *arg)
+{
+	struct crossing *x = arg;
+	size_t n;
+
+	x->err = droppable_cache_get_or_build(x->c, x->mine, 1, cross, x,
+					      &x->got, 1, &n);
+	return NULL;
+}
+
+static void test_crossing(struct droppable *ctx)
+{
+	struct crossing x[2];
+	struct droppable_cache_stats st;
+	pthread_barrier_t both;
+	pthread_t th;
+
+	pthread_barrier_init(&both, NULL, 2);
+	is(droppable_cache_open(ctx, 0, 0, &x[0].c), 0, "crossing: open");
+	x[0] = (struct crossing){ .c = x[0].c, .both = &both, .mine = "a",
+				  .others = "b" };
+	x[1] = (struct crossing){ .c = x[0].c, .both = &both, .mine = "b",
+				  .others = "a" };
+	alarm(60); /* rather than for ever */
+	if (pthread_create(&th, NULL, crosser, &x[0]))
+		abort();
+	crosser(&x[1]);
+	pthread_join(th, NULL);
+	alarm(0);
+	ok(!x[0].err && !x[1].err && x[0].got == 'a' && x[1].got == 'b',
+	   "crossing: two builders who want each other's value", x[0].err);
+	st = counts(x[0].c);
+	ok(st.misses + st.hits == 4 && !st.rebuilt && !st.failed,
+	   "crossing: each is counted", (int)st.misses);
+	droppable_cache_close(x[0].c);
+	pthread_barrier_destroy(&both);
+}
+
 static void *dropper(void *arg)
 {
 	struct looker *l = arg;
@@ -670,6 +736,7 @@ void test_cache(struct droppable *ctx)
 	test_index(ctx);
 	test_child(ctx);
 	test_together(ctx);
+	test_crossing(ctx);
 	test_pin(ctx);
 	if (LOOKS)
 		test_stress(ctx);

@@ -24,9 +24,17 @@ finish() { exit $failed; }
 # Of each kernel that there are headers for.
 module() { ls /lib/modules/*/updates/dkms/droppable.ko*; }
 
-# For the test of packages_test().
-tell_srcversion() {
-	echo "srcversion $(modinfo -F srcversion "$(module | head -n 1)")"
+# For packages_test(): what a guest is to boot, and to run.
+hand_over() {
+	local file built
+	built=$(module | head -n 1)
+	echo "srcversion $(modinfo -F srcversion "$built")"
+	# shellcheck disable=SC2046  # words
+	cc -static -o /tmp/cache userspace/examples/cache.c \
+		$(pkg-config --static --cflags --libs libdroppable)
+	for file in "$built" /tmp/cache; do
+		echo "file ${file##*/} $(base64 -w 0 "$file")"
+	done
 }
 
 one_version() { [ "$(dkms status -m droppable | grep -c installed)" = 1 ]; }

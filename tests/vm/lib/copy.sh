@@ -18,11 +18,11 @@ in_copy() {
 }
 
 # packages_test NAME SCRIPT: runs SCRIPT in a copy of NAME's root, in a copy of
-# the source tree, with what packages.sh has. TAP. The last point: that the
-# module that SCRIPT has built, of which it prints a line "srcversion ...", is
-# made of the same as the one that the other tests boot.
+# the source tree, with what packages.sh has. TAP. The last points: that the
+# module that SCRIPT has built and hands over is made of the same as the one that
+# the other tests boot, and that a guest boots it.
 packages_test() {
-	local name=$1 script=$2 booted
+	local name=$1 script=$2 booted points failed=''
 	kernel_row "$name"
 	lock "$name"
 	ready_root "$name"
@@ -30,6 +30,7 @@ packages_test() {
 	mkdir -p "$CACHE_DIR/run"
 	WORK=$(mktemp -d "$CACHE_DIR/run/XXXXXX")
 	trap 'remove_root "$WORK"' EXIT
+	mkdir "$WORK/handed"
 	booted=$(modinfo -F srcversion "$("$VM_DIR/build" "$name")")
 	echo "TAP version 13"
 	git -C "$SRC_DIR" ls-files -co --exclude-standard |
@@ -40,8 +41,9 @@ packages_test() {
 			tar --no-same-owner -xf -
 			. tests/packages.sh
 			$script" |
-		awk -v booted="$booted" '
+		awk -v booted="$booted" -v dir="$WORK/handed" '
 			/^srcversion / { built = $2; next }
+			/^file / { print $3 >(dir "/" $2 ".base64"); next }
 			/^(not )?ok / { points++ }
 			/^not ok / { failed = 1 }
 			{ print }
@@ -51,7 +53,35 @@ packages_test() {
 					++points, "it is the module that the tests boot"
 				if (!same)
 					print "# srcversion \"" built "\", want " booted
-				print "1.." points
+				print points >(dir "/points")
 				exit failed || !same
-			}'
+			}' || failed=yes
+	points=$(($(<"$WORK/handed/points") + 1))
+	if boot_handed "$name" >"$WORK/said" 2>&1; then
+		echo "ok $points - a guest boots it, and a program of that library uses it"
+	else
+		echo "not ok $points - a guest boots it, and a program of that library uses it"
+		sed 's/^/# /' "$WORK/said"
+		failed=yes
+	fi
+	echo "1..$points"
+	[[ ! $failed ]]
+}
+
+# boot_handed NAME: the module and the program that were handed over.
+boot_handed() {
+	local file handed=$WORK/handed
+	for file in "$handed"/*.base64; do
+		base64 -d <"$file" >"${file%.base64}" || return 1
+		rm "$file"
+	done
+	mkdir "$WORK/module"
+	copy_module "$(ls "$handed"/droppable.ko*)" "$WORK/module" || return 1
+	"$VM_DIR/run" --kernel "$1" --mem 256 --module "$WORK/module/droppable.ko" \
+		--file "$handed/cache" -- cache 4 >"$WORK/cache.out" || {
+		cat "$WORK/cache.out"
+		return 1
+	}
+	cat "$WORK/cache.out"
+	grep -q '^backend *device' "$WORK/cache.out"
 }

@@ -48,9 +48,13 @@
  * with a store, which is undefined for others.  Objects are aligned to words
  * and padded to words, so that no two share one.
  *
- * A thread that is moved to another CPU between its loads is no exception,
- * where the kernel has every CPU forget the old page before a new one can be
- * faulted in, as the device does.
+ * A thread that is moved to another CPU on the way is no exception, where the
+ * kernel has every CPU forget the old page before a new one can be faulted in, as
+ * the device does.  MAP_DROPPABLE may have them forget up to 32 pages together, a
+ * moment later: who has stored his generation into the new page, and is moved
+ * within that moment to a CPU where another thread of the same process has just
+ * run, stores his data into the old one, and the new page vouches for zeros.  So
+ * it reads in mm/rmap.c; nobody has seen it happen.
  */
 #ifndef DROPPABLE_PAGE_H
 #define DROPPABLE_PAGE_H

@@ -396,6 +396,34 @@ TEST(forgets, "shim: what is unmapped, mapped over or moved away is ordinary aga
 	want_errno(madvise(map + 6 * PAGE, 2 * PAGE, MADV_KEEPONFORK), EINVAL);
 }
 
+/* At @at, which is free, as mmap() and mremap() choose it by themselves. */
+static char *map_ordinary(char *at, size_t length)
+{
+	char *map = mmap(at, length, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	want(map == at);
+	return map;
+}
+
+TEST(unseen, "shim: so is what takes the place of what was unmapped by the system call")
+{
+	char *map = map_droppable(8 * PAGE);
+	pid_t child;
+
+	want_ok(syscall(SYS_munmap, map, 8 * PAGE));
+	map_ordinary(map, 2 * PAGE);
+	want_ok(madvise(map, 2 * PAGE, MADV_KEEPONFORK));
+	/* Nothing of what it asks for is done if the shim answers. */
+	memset(map, 'a', PAGE);
+	want_ok(madvise(map, PAGE, MADV_WIPEONFORK));
+	child = spawn();
+	if (!child)
+		_exit(map[0] != 0);
+	join(child);
+	want(mremap(map + PAGE, PAGE, 4 * PAGE, 0) == map + PAGE);
+	want_ok(madvise(map, 5 * PAGE, MADV_KEEPONFORK));
+}
+
 TEST(resized, "shim: mremap() shrinks, and can't grow, which native can")
 {
 	char *map = map_droppable(4 * PAGE);

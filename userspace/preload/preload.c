@@ -119,7 +119,10 @@ static size_t whole_pages(size_t len)
 	return (len + mask) & ~mask;
 }
 
-/* Whatever was there is there no more if this succeeds. */
+/*
+ * Whatever was there is there no more if this succeeds: by MAP_FIXED, or because
+ * somebody has unmapped it by the system call, which nobody sees.
+ */
 SLOW void *map_over(void *addr, size_t len, int prot, int flags, int fd,
 		    off_t off)
 {
@@ -156,7 +159,7 @@ EXPORT void *mmap(void *addr, size_t len, int prot, int flags, int fd,
 {
 	if (unlikely((flags & MAP_TYPE) == MAP_DROPPABLE))
 		return serve(addr, len, prot, flags, fd, off);
-	if (unlikely((flags & MAP_FIXED) && area_any()))
+	if (unlikely(area_any()))
 		return map_over(addr, len, prot, flags, fd, off);
 	return NEXT(mmap)(addr, len, prot, flags, fd, off);
 }
@@ -206,12 +209,14 @@ SLOW void *move(void *old, size_t old_len, size_t len, int flags, void *addr)
 			area_add(start, end);
 		return p;
 	}
+	/* What stays where it was stays what it was. */
+	if (p != old)
+		end = (uintptr_t)p;
 	start = (uintptr_t)p;
-	end = start + whole_pages(len);
 	if (ours)
-		area_add(start, end);
-	else if (flags & MREMAP_FIXED)
-		area_remove(start, end);
+		area_add(start, start + whole_pages(len));
+	else if (end < start + whole_pages(len))
+		area_remove(end, start + whole_pages(len));
 	return p;
 }
 

@@ -722,6 +722,39 @@ TEST(closed, "shim: goes on when the program closes every descriptor, and when a
 	want_ok(unlink(path));
 }
 
+static int open_descriptors(void)
+{
+	int count = 0;
+
+	for (int fd = 0; fd < 1024; fd++)
+		count += fcntl(fd, F_GETFD) >= 0;
+	return count;
+}
+
+TEST(no_room, "shim: without address space it is ENOMEM, and costs no descriptor")
+{
+	struct rlimit none = { 0, 0 };
+	int before = open_descriptors();
+
+	want_ok(setrlimit(RLIMIT_AS, &none));
+	for (int i = 0; i < 100; i++)
+		want_errno(mmap(NULL, PAGE, RW, DROP, -1, 0), ENOMEM);
+	want_eq(open_descriptors(), before);
+}
+
+TEST(no_lock, "shim: beyond what may be locked it is EAGAIN, as natively, and costs none either")
+{
+	struct rlimit none = { 0, 0 };
+	int before = open_descriptors();
+
+	want_ok(mlockall(MCL_FUTURE));
+	want_ok(setrlimit(RLIMIT_MEMLOCK, &none));
+	become_nobody();
+	for (int i = 0; i < 100; i++)
+		want_errno(mmap(NULL, PAGE, RW, DROP, -1, 0), EAGAIN);
+	want_eq(open_descriptors(), before);
+}
+
 /* ---- other programs ---- */
 
 static int run(const char *program, char *said, size_t size)

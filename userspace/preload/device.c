@@ -96,17 +96,19 @@ static void open_anew(int was)
 /*
  * Is @fd the device still?  Asked by mmap(): the device refuses MAP_PRIVATE
  * with EINVAL, always; a file would be mapped, what can't be mapped is ENODEV,
- * a closed descriptor EBADF.
+ * a closed descriptor EBADF.  ENOMEM and EAGAIN, of address space and of what
+ * may be locked, say nothing of it, and would be said again.
+ * Returns 0 for the device, else an errno value.
  */
-static bool is_device(int fd)
+static int ask_device(int fd)
 {
 	size_t page = (size_t)getpagesize();
 	void *p = map(NULL, page, PROT_READ, MAP_PRIVATE, fd);
 
 	if (p == MAP_FAILED)
-		return errno == EINVAL;
+		return errno == EINVAL ? 0 : errno;
 	syscall(SYS_munmap, p, page);
-	return false;
+	return EBADF;
 }
 
 /* Whoever maps before device_start() may come before the environment, too. */
@@ -139,11 +141,18 @@ void device_start(void)
 bool device_map(void *addr, size_t len, int prot, int flags, void **p)
 {
 	int saved = errno;
-	int fd;
+	int fd, err = 0;
 
 	device_open();
 	fd = atomic_load(&device_fd);
-	if (fd != FD_NONE && !is_device(fd)) {
+	if (fd != FD_NONE)
+		err = ask_device(fd);
+	if (err == ENOMEM || err == EAGAIN) {
+		errno = err;
+		*p = MAP_FAILED;
+		return true;
+	}
+	if (err) {
 		open_anew(fd);
 		fd = atomic_load(&device_fd);
 	}

@@ -123,13 +123,14 @@ int main(int argc, char **argv)
 	struct cache c = { 0 };
 	struct droppable *src;
 	size_t len, dropped;
-	long mib = argc > 1 ? strtol(argv[1], NULL, 10) : 16;
+	char *end = "";
+	long mib = argc > 1 ? strtol(argv[1], &end, 10) : 16;
 	int err, bad, bit, status;
 	uint64_t has;
 	void *mem;
 	pid_t pid;
 
-	if (argc > 2 || mib < 1 || mib > 1024 * 1024) {
+	if (argc > 2 || *end || mib < 1 || mib > 1024 * 1024) {
 		fprintf(stderr, "usage: cache [MIB]\n");
 		return 1;
 	}

@@ -177,12 +177,13 @@ static int self_test(struct droppable *src)
 int main(int argc, char **argv)
 {
 	static const size_t lens[] = { 4, 32, 256 };
-	long n = argc > 1 ? strtol(argv[1], NULL, 10) : 32;
+	char *end = "";
+	long n = argc > 1 ? strtol(argv[1], &end, 10) : 32;
 	struct droppable *src;
 	unsigned char b;
 	int err, i;
 
-	if (argc > 2 || n < 1 || n > 1 << 20) {
+	if (argc > 2 || *end || n < 1 || n > 1 << 20) {
 		fprintf(stderr, "usage: random [BYTES]\n");
 		return 1;
 	}

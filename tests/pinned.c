@@ -210,22 +210,79 @@ TEST(reheld, "line 18: pages dropped around a held one, refaulted, dropped, held
 	}
 }
 
-TEST(io_uring, "line 18: io_uring fixed buffers stay the same page")
-{
+/* A ring for one request at a time. */
+struct ring {
+	int fd;
 	struct io_uring_params params;
+	char *queues;
+	struct io_uring_sqe *entries;
+};
+
+static struct ring ring_open(void)
+{
+	struct ring ring;
+
+	memset(&ring, 0, sizeof(ring));
+	ring.fd = (int)syscall(SYS_io_uring_setup, 4, &ring.params);
+	if (ring.fd < 0)
+		skip("no io_uring here (%s)", tap_errno(errno));
+	want(ring.params.features & IORING_FEAT_SINGLE_MMAP);
+	ring.queues = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED,
+			   ring.fd, IORING_OFF_SQ_RING);
+	want_ok(ring.queues);
+	ring.entries = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED,
+			    ring.fd, IORING_OFF_SQES);
+	want_ok(ring.entries);
+	return ring;
+}
+
+static unsigned int *ring_word(struct ring *ring, unsigned int offset)
+{
+	return (void *)(ring->queues + offset);
+}
+
+/* Between a file's beginning and the registered buffer, all of it. */
+static int ring_move(struct ring *ring, int opcode, int file, void *buffer,
+		     size_t length)
+{
+	const struct io_sqring_offsets *sq = &ring->params.sq_off;
+	const struct io_cqring_offsets *cq = &ring->params.cq_off;
+	unsigned int *tail = ring_word(ring, sq->tail);
+	unsigned int *head = ring_word(ring, cq->head);
+	unsigned int at = *tail & *ring_word(ring, sq->ring_mask);
+	const struct io_uring_cqe *done = (void *)(ring->queues + cq->cqes);
+	int moved;
+
+	ring->entries[at] = (struct io_uring_sqe){
+		.opcode = (unsigned char)opcode,
+		.fd = file,
+		.addr = (uintptr_t)buffer,
+		.len = (unsigned int)length,
+	};
+	ring_word(ring, sq->array)[at] = at;
+	__atomic_store_n(tail, *tail + 1, __ATOMIC_RELEASE);
+	want_eq(syscall(SYS_io_uring_enter, ring->fd, 1, 1,
+			IORING_ENTER_GETEVENTS, NULL, 0), 1);
+	want_ne(__atomic_load_n(ring_word(ring, cq->tail), __ATOMIC_ACQUIRE),
+		*head);
+	moved = done[*head & *ring_word(ring, cq->ring_mask)].res;
+	__atomic_store_n(head, *head + 1, __ATOMIC_RELEASE);
+	return moved;
+}
+
+TEST(io_uring, "line 18: io_uring fixed buffers are not dropped; the kernel and the mapping see the same pages")
+{
+	char *data = anon_map(PAGES * PAGE);
+	struct ring ring = ring_open();
 	struct iovec range;
 	char *area;
-	int ring;
+	int file;
 
-	memset(&params, 0, sizeof(params));
-	ring = (int)syscall(SYS_io_uring_setup, 4, &params);
-	if (ring < 0)
-		skip("no io_uring here (%s)", tap_errno(errno));
 	area = mem_map((PAGES + MORE) * PAGE);
 	fill(area, PAGES + MORE, TAG, 1);
 	range.iov_base = area;
 	range.iov_len = PAGES * PAGE;
-	if (syscall(SYS_io_uring_register, ring, IORING_REGISTER_BUFFERS,
+	if (syscall(SYS_io_uring_register, ring.fd, IORING_REGISTER_BUFFERS,
 		    &range, 1)) {
 		/* "don't support file backed memory" until 6.5. */
 		if (errno == EOPNOTSUPP)
@@ -236,8 +293,26 @@ TEST(io_uring, "line 18: io_uring fixed buffers stay the same page")
 	mem_drop(area, (PAGES + MORE) * PAGE);
 	want_whole(area, PAGES, TAG, 1);
 	want_zero(area + PAGES * PAGE, MORE * PAGE);
-	want_ok(syscall(SYS_io_uring_register, ring, IORING_UNREGISTER_BUFFERS,
-			NULL, 0));
+
+	/* Through the kernel's side of it, after a drop, both ways. */
+	file = open("/tmp", O_TMPFILE | O_RDWR, 0600);
+	want_ok(file);
+	fill(data, PAGES, TAG, 5);
+	want_eq(pwrite(file, data, PAGES * PAGE, 0), PAGES * PAGE);
+	mem_drop(area, PAGES * PAGE);
+	want_eq(ring_move(&ring, IORING_OP_READ_FIXED, file, area,
+			  PAGES * PAGE), PAGES * PAGE);
+	want_whole(area, PAGES, TAG, 5);
+	mem_drop(area, PAGES * PAGE);
+	fill(area, PAGES, TAG, 6);
+	mem_drop(area, PAGES * PAGE);
+	want_eq(ring_move(&ring, IORING_OP_WRITE_FIXED, file, area,
+			  PAGES * PAGE), PAGES * PAGE);
+	want_eq(pread(file, data, PAGES * PAGE, 0), PAGES * PAGE);
+	want_whole(data, PAGES, TAG, 6);
+
+	want_ok(syscall(SYS_io_uring_register, ring.fd,
+			IORING_UNREGISTER_BUFFERS, NULL, 0));
 	/* The kernel may let go of the pages a little later. */
 	want(wait_for((mem_drop(area, PAGES * PAGE),
 		       resident(area, PAGES * PAGE) == 0), 10));

@@ -36,6 +36,7 @@ help:
 	@echo 'make fuzz            random operations with a model, for some minutes'
 	@echo 'make soak            the same for half an hour on each of three kernels'
 	@echo 'make stress          stress-ng beside it, a minute on each of three kernels'
+	@echo 'make debug           the tests on kernels with KASAN, lockdep, kmemleak; KCSAN'
 	@echo 'make module          the module, for KVER ($(KVER)) or KDIR'
 	@echo 'make deb             Debian packages, into build/deb'
 	@echo 'make rpm             RPM packages, into build/rpm'
@@ -72,6 +73,8 @@ fuzz:
 	tests/fuzz/in-guests
 stress:
 	tests/stress
+debug:
+	tests/debug
 soak:
 	tests/fuzz/in-guests --soak
 demo:
@@ -133,6 +136,6 @@ clean:
 		-o -name Module.symvers -o -name modules.order \
 		-o -name .module-common.o -o -name built-in.a \) -type f -delete
 
-.PHONY: all help lib tools module check fuzz stress soak demo demo-cache deb rpm compare \
+.PHONY: all help lib tools module check debug fuzz stress soak demo demo-cache deb rpm compare \
 	matrix bench install install-lib install-tools install-module \
 	uninstall uninstall-lib uninstall-tools uninstall-module style static clean

@@ -207,7 +207,7 @@ static unsigned int reap_notes(struct mm_struct *mm,
 
 	for (i = 0; i < notes->nr; i++) {
 		notes->note[i].left = reap_note(mm, &notes->note[i], how,
-						 moved);
+						moved);
 		all |= notes->note[i].left;
 	}
 	return all;

@@ -46,7 +46,7 @@ packages_test() {
 			/^file / { print $3 >(dir "/" $2 ".base64"); next }
 			/^(not )?ok / { points++ }
 			/^not ok / { failed = 1 }
-			{ print }
+			{ print; fflush() }
 			END {
 				same = built == booted
 				printf "%sok %d - %s\n", same ? "" : "not ",

@@ -459,22 +459,11 @@ TEST(after_storm, "line 19: after a storm of faults, drops, forks, unmappings an
 /* A store that finds no memory at all, and then is given some. */
 static void starve(int fd)
 {
-	volatile int *turn = shared_map(PAGE);
+	volatile int *touches = shared_map(PAGE);
 	struct cgroup group = cgroup_new(CGROUP_MAX);
 	pid_t keeper, child;
 
-	keeper = spawn();
-	if (!keeper) {
-		char *kept = anon_map(KEPT);
-
-		write_file("/proc/self/oom_score_adj", "-1000");
-		cgroup_enter(&group);
-		memset(kept, 1, KEPT);
-		turn[0] = 1;
-		for (;;)
-			pause();
-	}
-	want(wait_for(turn[0], 30));
+	keeper = cgroup_keeper(&group, KEPT);
 	cgroup_set(&group, "memory.max", KEPT / 2);
 	child = spawn();
 	if (!child) {
@@ -485,11 +474,11 @@ static void starve(int fd)
 		want_ok(mlockall(MCL_CURRENT));
 		mem_drop(area, LENGTH);
 		cgroup_enter(&group);
-		turn[1] = 1;
+		*touches = 1;
 		area[PAGE] = 1;
 		_exit(0);
 	}
-	want(wait_for(turn[1] || !alive(child), 30));
+	want(wait_for(*touches || !alive(child), 30));
 	want(wait_for(file_counter(fd, "waits"), 30));
 	pause_seconds(0.05);
 	want(alive(child));

@@ -424,145 +424,118 @@ TEST(random_pressure, "line 41: the same in a cgroup too small for it, while the
 
 /* ---- memory that is nobody's ---- */
 
-/* What the machine has less, and what the group is charged for it. */
-static void want_charged(const struct cgroup *group, size_t free_before,
-			 size_t current_before, const char *what)
+/*
+ * What the machine has less after @make, which is @least or more, and what the
+ * group is charged for it.
+ */
+static void want_charged(const char *what, size_t least, void (*make)(void))
 {
-	size_t lost = free_before - memory_free();
-	size_t charged = cgroup_get(group, "memory.current") - current_before;
+	struct cgroup group = cgroup_new(CGROUP_MAX);
+	pid_t child = spawn();
 
-	if ((ssize_t)lost < 0)
-		lost = 0;
-	note("%s: the machine lost %zu KiB, the group is charged %zu KiB", what,
-	     lost / KIB, charged / KIB);
-	/* A debug kernel's notes about each object are charged to nobody. */
-	if (tap_slowness() == 1)
-		want_ge(charged * 5 / 4 + MIB, lost);
-}
-
-TEST(descriptors, "line 41: open descriptors are charged to the cgroup")
-{
-	struct cgroup group;
-	pid_t child;
-
-	need_device("descriptor");
-	group = cgroup_new(CGROUP_MAX);
-	child = spawn();
 	if (!child) {
-		size_t count = 12000;
-		size_t free_before, current;
-		struct rlimit files = { count + 64, count + 64 };
+		size_t free_before, current, lost, charged;
 
-		want_ok(setrlimit(RLIMIT_NOFILE, &files));
 		cgroup_enter(&group);
 		close(mem_open());
 		empty_caches();
 		free_before = memory_free();
 		current = cgroup_get(&group, "memory.current");
-		for (size_t i = 0; i < count; i++)
-			mem_open();
-		want_charged(&group, free_before, current, "12000 descriptors");
+		make();
+		lost = free_before - memory_free();
+		charged = cgroup_get(&group, "memory.current") - current;
+		if ((ssize_t)lost < 0)
+			lost = 0;
+		note("%s: the machine lost %zu KiB, the group is charged %zu KiB",
+		     what, lost / KIB, charged / KIB);
+		want_ge(lost, least);
+		/* A debug kernel's notes of objects are charged to nobody. */
+		if (tap_slowness() == 1)
+			want_ge(charged * 5 / 4 + MIB, lost);
 		_exit(0);
 	}
 	join(child);
 	want(wait_for(module_references() == 0, 20));
+}
+
+static void allow_files(size_t count)
+{
+	struct rlimit files = { count + 64, count + 64 };
+
+	want_ok(setrlimit(RLIMIT_NOFILE, &files));
+}
+
+static void make_descriptors(void)
+{
+	allow_files(12000);
+	for (int i = 0; i < 12000; i++)
+		mem_open();
+}
+
+TEST(descriptors, "line 41: open descriptors are charged to the cgroup")
+{
+	need_device("descriptor");
+	want_charged("12000 descriptors", 0, make_descriptors);
+}
+
+static void make_mappings(void)
+{
+	int fd = mem_open();
+
+	for (int i = 0; i < 20000; i++) {
+		char *map = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
+				 MAP_SHARED, fd, 0);
+
+		want_ok(map);
+		if (i % 8 == 0)
+			*map = 1;
+	}
 }
 
 TEST(mappings, "line 41: mappings are charged to the cgroup, touched and untouched")
 {
-	struct cgroup group;
-	pid_t child;
-
 	need_device("mapping of its own");
-	group = cgroup_new(CGROUP_MAX);
-	child = spawn();
-	if (!child) {
-		size_t free_before, current;
-		int fd;
+	want_charged("20000 mappings", 0, make_mappings);
+}
 
-		cgroup_enter(&group);
-		fd = mem_open();
-		empty_caches();
-		free_before = memory_free();
-		current = cgroup_get(&group, "memory.current");
-		for (int i = 0; i < 20000; i++) {
-			char *map = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
-					 MAP_SHARED, fd, 0);
+#define COUNTER_PAGES 4000
 
-			want_ok(map);
-			if (i % 8 == 0)
-				*map = 1;
-		}
-		want_charged(&group, free_before, current, "20000 mappings");
-		_exit(0);
+static void make_counter_pages(void)
+{
+	allow_files(COUNTER_PAGES);
+	for (int i = 0; i < COUNTER_PAGES; i++) {
+		char *page = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, mem_open(),
+				  DROPPABLE_COUNTER_OFFSET);
+
+		want_ok(page);
+		mem_unmap(page, PAGE);
 	}
-	join(child);
-	want(wait_for(module_references() == 0, 20));
 }
 
 TEST(counter_pages, "line 41: counter pages, which live as long as their file, are charged to the cgroup")
 {
-	struct cgroup group;
-	pid_t child;
-
 	need_device("counter page");
-	group = cgroup_new(CGROUP_MAX);
-	child = spawn();
-	if (!child) {
-		size_t count = 4000;
-		size_t free_before, current;
-		struct rlimit files = { count + 64, count + 64 };
+	want_charged("4000 counter pages", COUNTER_PAGES * PAGE,
+		     make_counter_pages);
+}
 
-		want_ok(setrlimit(RLIMIT_NOFILE, &files));
-		cgroup_enter(&group);
-		empty_caches();
-		free_before = memory_free();
-		current = cgroup_get(&group, "memory.current");
-		for (size_t i = 0; i < count; i++) {
-			char *page = mmap(NULL, PAGE, PROT_READ, MAP_SHARED,
-					  mem_open(), DROPPABLE_COUNTER_OFFSET);
+static void make_pins(void)
+{
+	struct droppable_pin pin = { .len = PAGE };
+	int fd = mem_open();
+	char *area = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 
-			want_ok(page);
-			mem_unmap(page, PAGE);
-		}
-		want_ge(free_before - memory_free(), count * PAGE);
-		want_charged(&group, free_before, current, "4000 counter pages");
-		_exit(0);
-	}
-	join(child);
-	want(wait_for(module_references() == 0, 20));
+	want_ok(area);
+	*area = 1;
+	pin.addr = (uintptr_t)area;
+	for (int i = 0; i < 50000; i++)
+		want_ok(ioctl(fd, DROPPABLE_IOC_PIN, &pin));
 }
 
 TEST(pins, "line 41: pins are charged to the cgroup, though they are of one page")
 {
-	struct cgroup group;
-	pid_t child;
-
 	need_device("pin");
-	group = cgroup_new(CGROUP_MAX);
-	child = spawn();
-	if (!child) {
-		size_t free_before, current;
-		struct droppable_pin pin = { .len = PAGE };
-		int fd = mem_open();
-		char *area = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
-				  MAP_SHARED, fd, 0);
-
-		want_ok(area);
-		*area = 1;
-		pin.addr = (uintptr_t)area;
-		cgroup_enter(&group);
-		empty_caches();
-		free_before = memory_free();
-		current = cgroup_get(&group, "memory.current");
-		for (size_t i = 0; i < 50000; i++)
-			want_ok(ioctl(fd, DROPPABLE_IOC_PIN, &pin));
-		want_ge(free_before - memory_free(), 2 * MIB);
-		want_charged(&group, free_before, current, "50000 pins");
-		_exit(0);
-	}
-	join(child);
-	want(wait_for(module_references() == 0, 20));
+	want_charged("50000 pins", 2 * MIB, make_pins);
 }
 
 TEST(flood, "line 41: a flood of descriptors and mappings in a small cgroup ends in an error, a wait or its own OOM kill, and others get memory")

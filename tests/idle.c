@@ -24,30 +24,16 @@
 
 static struct cgroup group;
 
-static volatile struct {
-	int filled;
-	int done;
-} *shared;
+static volatile int *done;
 
 /* In a group that is full of what can't be had, nor its process killed. */
 static pid_t fill_group(void)
 {
 	pid_t keeper;
 
-	shared = shared_map(PAGE);
+	done = shared_map(PAGE);
 	group = cgroup_new(CGROUP_MAX);
-	keeper = spawn();
-	if (!keeper) {
-		char *kept = anon_map(KEPT);
-
-		write_file("/proc/self/oom_score_adj", "-1000");
-		cgroup_enter(&group);
-		memset(kept, 1, KEPT);
-		shared->filled = 1;
-		for (;;)
-			pause();
-	}
-	want(wait_for(shared->filled, 30));
+	keeper = cgroup_keeper(&group, KEPT);
 	cgroup_set(&group, "memory.max", KEPT / 2);
 	return keeper;
 }
@@ -84,7 +70,7 @@ static pid_t start_waiter(bool by_kernel)
 		want_eq(resident(area, PAGES * PAGE), 0);
 		cgroup_enter(&group);
 		store(area, fds[0]);
-		shared->done = 1;
+		*done = 1;
 		_exit(0);
 	}
 	pause_seconds(1);
@@ -126,7 +112,7 @@ static void want_idle(const char *what, bool by_kernel)
 	note("measured: line 24: %% of a CPU over 5 s while %s waits: %.2f",
 	     what, cpu);
 	note("%.2f %% in all processes and interrupts", busy);
-	want(!shared->done);
+	want(!*done);
 	if (native) {
 		/* It was killed, and spins on until there is memory. */
 		cgroup_set(&group, "memory.max", 4 * KEPT);
@@ -137,7 +123,7 @@ static void want_idle(const char *what, bool by_kernel)
 	want_le(busy * 100, 400 * tap_slowness());
 
 	cgroup_set(&group, "memory.max", 4 * KEPT);
-	want(wait_for(shared->done, 10));
+	want(wait_for(*done, 10));
 	join(child);
 	kill(keeper, SIGKILL);
 	join_signal(keeper, SIGKILL);

@@ -809,6 +809,25 @@ void cgroup_enter_root(void)
 	enter(cgroup_root());
 }
 
+pid_t cgroup_keeper(const struct cgroup *group, size_t size)
+{
+	volatile int *filled = shared_map(PAGE);
+	pid_t keeper = spawn();
+
+	if (!keeper) {
+		char *kept = anon_map(size);
+
+		write_file("/proc/self/oom_score_adj", "-1000");
+		cgroup_enter(group);
+		memset(kept, 1, size);
+		*filled = 1;
+		for (;;)
+			pause();
+	}
+	want(wait_for(*filled, 30));
+	return keeper;
+}
+
 bool cgroup_has(const struct cgroup *group, const char *file)
 {
 	char name[CGROUP_PATH];

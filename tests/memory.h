@@ -150,6 +150,12 @@ size_t cgroup_get(const struct cgroup *group, const char *file);
 size_t cgroup_event(const struct cgroup *group, const char *event);
 size_t cgroup_stat(const struct cgroup *group, const char *field);
 
+/*
+ * A process that holds so much anonymous memory in the group, which nobody can
+ * take back, and is not to be killed for it.  SIGKILL ends it.
+ */
+pid_t cgroup_keeper(const struct cgroup *group, size_t size);
+
 #define CGROUP_MAX SIZE_MAX
 
 /*

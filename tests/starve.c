@@ -45,7 +45,6 @@ static pid_t keeper, victim;
 static size_t kills;
 
 static volatile struct {
-	int filled;
 	int inside;
 	int started;
 	int stores;
@@ -76,25 +75,12 @@ static void settle(void)
 	want_ok(mlockall(MCL_CURRENT));
 }
 
-/* A process that holds so much of the group, and can't be killed. */
 static void start_keeper(void)
 {
 	shared = shared_map(PAGE);
 	kills = vmstat("oom_kill");
 	group = cgroup_new(CGROUP_MAX);
-
-	keeper = spawn();
-	if (!keeper) {
-		char *kept = anon_map(KEPT);
-
-		write_file("/proc/self/oom_score_adj", "-1000");
-		cgroup_enter(&group);
-		memset(kept, 1, KEPT);
-		shared->filled = 1;
-		for (;;)
-			pause();
-	}
-	want(wait_for(shared->filled, 30));
+	keeper = cgroup_keeper(&group, KEPT);
 }
 
 static void start_victim(void)

@@ -30,10 +30,11 @@ static struct folio *get_locked(struct droppable_revivals *revivals,
 
 	rcu_read_lock();
 	folio = xa_load(folios, revivals->at[i].index);
-	if (folio && (!folio_test_locked(folio) || !folio_try_get(folio)))
+	if (folio && !folio_try_get(folio))
 		folio = NULL;
 	/* As in droppable_region_lock_folio(): it might be another's by now. */
-	if (folio && xa_load(folios, revivals->at[i].index) != folio) {
+	if (folio && (xa_load(folios, revivals->at[i].index) != folio ||
+		      !folio_test_locked(folio))) {
 		droppable_slot_put(folio);
 		folio = NULL;
 	}

@@ -17,7 +17,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <sys/utsname.h>
@@ -498,20 +497,15 @@ TEST(waits, "line 39: a fault that waits for memory is counted, in fdinfo and in
 	want_eq(total("waits") - before, file_counter(fd, "waits"));
 }
 
-#define TRACING "/tmp/droppable-tracing"
-
 static char trace_text[256 * KIB];
 
 static void start_tracing(void)
 {
-	mkdir(TRACING, 0700);
-	if (mount("tracefs", TRACING, "tracefs", 0, NULL))
-		skip("tracefs: %s", tap_errno(errno));
+	tracing_start();
 	want_eq(access(TRACING "/events/droppable/droppable_fault", F_OK), 0);
 	want_eq(access(TRACING "/events/droppable/droppable_drop", F_OK), 0);
 	want_eq(access(TRACING "/events/droppable/droppable_wait", F_OK), 0);
 	write_file(TRACING "/events/droppable/enable", "1");
-	write_file(TRACING "/tracing_on", "1");
 }
 
 static void stop_tracing(void)
@@ -519,8 +513,7 @@ static void stop_tracing(void)
 	write_file(TRACING "/tracing_on", "0");
 	write_file(TRACING "/events/droppable/enable", "0");
 	want(try_read_file(TRACING "/trace", trace_text, sizeof(trace_text)));
-	want_ok(umount2(TRACING, MNT_DETACH));
-	rmdir(TRACING);
+	tracing_stop();
 }
 
 /* The fields of the next event of that name, and past it. */

@@ -17,13 +17,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "memory.h"
-
-#define TRACING "/tmp/droppable-tracing/"
 
 /* Who holds what, from its first instruction to its last at most. */
 static const struct holder {
@@ -51,25 +47,23 @@ struct times {
 
 static void start_tracing(void)
 {
-	mkdir(TRACING, 0700);
-	if (mount("tracefs", TRACING, "tracefs", 0, NULL))
-		skip("tracefs: %s", tap_errno(errno));
-	write_file(TRACING "tracing_on", "0");
+	tracing_start();
+	write_file(TRACING "/tracing_on", "0");
 	/* Debug kernels have none. */
-	if (!try_write_file(TRACING "current_tracer", "function_graph"))
+	if (!try_write_file(TRACING "/current_tracer", "function_graph"))
 		skip("this kernel has no function_graph");
-	write_file(TRACING "current_tracer", "nop");
-	write_file(TRACING "set_ftrace_filter", "");
+	write_file(TRACING "/current_tracer", "nop");
+	write_file(TRACING "/set_ftrace_filter", "");
 	for (size_t i = 0; i < HOLDERS; i++) {
-		FILE *filter = fopen(TRACING "set_ftrace_filter", "a");
+		FILE *filter = fopen(TRACING "/set_ftrace_filter", "a");
 
 		want(filter);
 		fprintf(filter, "%s\n", holders[i].function);
 		want_eq(fclose(filter), 0);
 	}
-	write_file(TRACING "buffer_size_kb", "8192");
-	write_file(TRACING "current_tracer", "function_graph");
-	write_file(TRACING "tracing_on", "1");
+	write_file(TRACING "/buffer_size_kb", "8192");
+	write_file(TRACING "/current_tracer", "function_graph");
+	write_file(TRACING "/tracing_on", "1");
 }
 
 /*
@@ -120,15 +114,15 @@ static struct times stop_tracing(void)
 	int open = 0;
 	FILE *trace;
 
-	write_file(TRACING "tracing_on", "0");
-	trace = fopen(TRACING "trace", "r");
+	write_file(TRACING "/tracing_on", "0");
+	trace = fopen(TRACING "/trace", "r");
 	want(trace);
 	while (fgets(line, sizeof(line), trace))
 		note_line(line, &times, &open);
 	fclose(trace);
-	write_file(TRACING "current_tracer", "nop");
-	write_file(TRACING "set_ftrace_filter", "");
-	umount(TRACING);
+	write_file(TRACING "/current_tracer", "nop");
+	write_file(TRACING "/set_ftrace_filter", "");
+	tracing_stop();
 	return times;
 }
 

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -560,6 +561,22 @@ long module_references(void)
 
 	read_file("/sys/module/droppable/refcnt", text, sizeof(text));
 	return atol(text);
+}
+
+/* ---- tracepoints ---- */
+
+void tracing_start(void)
+{
+	mkdir(TRACING, 0700);
+	if (mount("tracefs", TRACING, "tracefs", 0, NULL))
+		skip("tracefs: %s", tap_errno(errno));
+	write_file(TRACING "/tracing_on", "1");
+}
+
+void tracing_stop(void)
+{
+	want_ok(umount2(TRACING, MNT_DETACH));
+	rmdir(TRACING);
 }
 
 /* ---- processes ---- */

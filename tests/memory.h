@@ -105,6 +105,11 @@ bool try_write_file(const char *path, const char *text);
 void write_file(const char *path, const char *text);
 bool try_read_file(const char *path, char *buffer, size_t size);
 
+/* The kernel's tracepoints, while they are mounted; skips where they are not. */
+#define TRACING "/tmp/droppable-tracing"
+void tracing_start(void);
+void tracing_stop(void);
+
 /* Processes.  join() wants an exit status of 0. */
 pid_t spawn(void);
 void join(pid_t child);

@@ -20,9 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -380,6 +378,12 @@ static void want_waiting(pid_t child, double seconds)
 	}
 }
 
+/* As compare prints it; glibc has it since 2.32 only. */
+static const char *signal_name(int number)
+{
+	return number == SIGKILL ? "SIGKILL" : "SIGTERM";
+}
+
 /* Native has the OOM killer end who waits: then there is nothing to measure. */
 static void say_if_killed(pid_t child, const char *what)
 {
@@ -487,8 +491,6 @@ TEST(maps_meanwhile, "line 24: while a store waits, the address space can be cha
 #define ROUNDS 4
 #define OURS 256UL
 
-#define TRACING "/tmp/droppable-tracing"
-
 /* Whom a task is woken by tells the tracepoint of the scheduler. */
 static void trace_wakings(pid_t woken)
 {
@@ -520,20 +522,6 @@ static bool woken_by(pid_t waker)
 			found = true;
 	}
 	return found;
-}
-
-static void start_tracing(void)
-{
-	mkdir(TRACING, 0700);
-	if (mount("tracefs", TRACING, "tracefs", 0, NULL))
-		skip("tracefs: %s", tap_errno(errno));
-	write_file(TRACING "/tracing_on", "1");
-}
-
-static void stop_tracing(void)
-{
-	want_ok(umount2(TRACING, MNT_DETACH));
-	rmdir(TRACING);
 }
 
 /* Droppable memory that can't be dropped until it says so. */
@@ -631,9 +619,9 @@ TEST(woken_by_ours, "line 24: a waiting store goes on as soon as droppable memor
 	int direct;
 
 	need_device("wait");
-	start_tracing();
+	tracing_start();
 	direct = want_woken(true, "droppable memory freed");
-	stop_tracing();
+	tracing_stop();
 	note("woken by who freed it in %d of %d rounds", direct, ROUNDS);
 	/* It may just be looking by itself. */
 	want_ge(direct, ROUNDS / 2);
@@ -657,8 +645,8 @@ static void want_dies(int number)
 	char what[80];
 
 	snprintf(what, sizeof(what),
-		 "measured: line 25: ms until SIG%s ends a waiting store",
-		 sigabbrev_np(number));
+		 "measured: line 25: ms until %s ends a waiting store",
+		 signal_name(number));
 	say_if_killed(child, what);
 	want_waiting(child, WAITING);
 	began = now();
@@ -797,8 +785,8 @@ static const char *time_to_end(enum call call, int number)
 	static char what[96];
 
 	snprintf(what, sizeof(what),
-		 "measured: line 26: ms until SIG%s ends a %s",
-		 sigabbrev_np(number), call_names[call]);
+		 "measured: line 26: ms until %s ends a %s",
+		 signal_name(number), call_names[call]);
 	return what;
 }
 

@@ -322,9 +322,8 @@ static void random_call(int *fds, uint64_t *seed)
 	case 11:
 		mlock(at, length);
 		munlock(at, length);
-		map = mmap(at, PAGE, dice & 256 ? PROT_READ : PROT_NONE,
-			   MAP_SHARED | MAP_FIXED, *fd,
-			   DROPPABLE_COUNTER_OFFSET);
+		mmap(at, PAGE, dice & 256 ? PROT_READ : PROT_NONE,
+		     MAP_SHARED | MAP_FIXED, *fd, DROPPABLE_COUNTER_OFFSET);
 		break;
 	case 12:
 		syscall(SYS_remap_file_pages, at, length, 0,

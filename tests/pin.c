@@ -382,7 +382,6 @@ TEST(unwritable, "line 43: where the answer can't be written, it is EFAULT and n
 	int fd = mem_open();
 	char *area = map_of(fd, LENGTH), *edge = anon_map(2 * PAGE);
 	struct droppable_pin *pin = (void *)edge;
-	struct droppable_unpin *unpin = (void *)edge;
 
 	need_device("pin");
 	fill(area, PAGES, TAG, 1);
@@ -390,7 +389,7 @@ TEST(unwritable, "line 43: where the answer can't be written, it is EFAULT and n
 	for (size_t in = 8; in < sizeof(*pin); in += 8)
 		want_errno(ioctl(fd, DROPPABLE_IOC_PIN, edge + PAGE - in),
 			   EFAULT);
-	for (size_t in = 8; in < sizeof(*unpin); in += 8)
+	for (size_t in = 8; in < sizeof(struct droppable_unpin); in += 8)
 		want_errno(ioctl(fd, DROPPABLE_IOC_UNPIN, edge + PAGE - in),
 			   EFAULT);
 	/* Room for half of the bytes. */

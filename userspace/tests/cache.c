@@ -474,17 +474,17 @@ static void *crosser(void *arg)
 
 static void test_crossing(struct droppable *ctx)
 {
-	struct crossing x[2];
+	struct crossing x[2] = { { .mine = "a", .others = "b" },
+				 { .mine = "b", .others = "a" } };
 	struct droppable_cache_stats st;
+	struct droppable_cache *c;
 	pthread_barrier_t both;
 	pthread_t th;
 
 	pthread_barrier_init(&both, NULL, 2);
-	is(droppable_cache_open(ctx, 0, 0, &x[0].c), 0, "crossing: open");
-	x[0] = (struct crossing){ .c = x[0].c, .both = &both, .mine = "a",
-				  .others = "b" };
-	x[1] = (struct crossing){ .c = x[0].c, .both = &both, .mine = "b",
-				  .others = "a" };
+	is(droppable_cache_open(ctx, 0, 0, &c), 0, "crossing: open");
+	x[0].c = x[1].c = c;
+	x[0].both = x[1].both = &both;
 	alarm(60); /* rather than for ever */
 	if (pthread_create(&th, NULL, crosser, &x[0]))
 		abort();
@@ -493,10 +493,10 @@ static void test_crossing(struct droppable *ctx)
 	alarm(0);
 	ok(!x[0].err && !x[1].err && x[0].got == 'a' && x[1].got == 'b',
 	   "crossing: two builders who want each other's value", x[0].err);
-	st = counts(x[0].c);
+	st = counts(c);
 	ok(st.misses + st.hits == 4 && !st.rebuilt && !st.failed,
 	   "crossing: each is counted", (int)st.misses);
-	droppable_cache_close(x[0].c);
+	droppable_cache_close(c);
 	pthread_barrier_destroy(&both);
 }
 

@@ -40,7 +40,7 @@ help:
 	@echo 'make module          the module, for KVER ($(KVER)) or KDIR'
 	@echo 'make deb             Debian packages, into build/deb'
 	@echo 'make rpm             RPM packages, into build/rpm'
-	@echo 'make style           shellcheck, man page lint, checkpatch'
+	@echo 'make style           shellcheck, man page lint'
 	@echo 'make static          checkpatch, coccinelle, sparse, clang, cppcheck'
 	@echo 'make clean'
 	@echo

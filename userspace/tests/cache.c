@@ -21,9 +21,9 @@
 #if defined(QUIET) /* no threads at once there: see tests/run */
 #define LOOKS	0
 #elif defined(__SANITIZE_THREAD__)
-#define LOOKS	1000
+#define LOOKS	500
 #else
-#define LOOKS	8000
+#define LOOKS	4000
 #endif
 
 static unsigned char byte(uint32_t key, size_t i)

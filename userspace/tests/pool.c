@@ -21,9 +21,9 @@
 #if defined(QUIET) /* no threads at once there: see tests/run */
 #define READS	0
 #elif defined(__SANITIZE_THREAD__)
-#define READS		600 /* each takes 30 times as long */
+#define READS		300 /* each takes 30 times as long */
 #else
-#define READS		6000
+#define READS		3000
 #endif
 
 /* Byte @i of version @v of object @n: no two look alike for long. */

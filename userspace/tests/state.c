@@ -17,9 +17,9 @@
 #if defined(QUIET) /* no threads at once there: see tests/run */
 #define ROUNDS	0
 #elif defined(__SANITIZE_THREAD__)
-#define ROUNDS	3000
+#define ROUNDS	1500
 #else
-#define ROUNDS	30000
+#define ROUNDS	15000
 #endif
 
 static void test_bad_arguments(struct droppable *ctx)

@@ -82,16 +82,28 @@ TEST_WITHIN(alone, 200, "line 9: 1.5 x RAM of droppable memory, no swap: all sto
 	write_more_than_memory();
 }
 
-/* Anonymous memory, as much as there would be without the droppable. */
+/* Pages that are written, and read, as one. */
+#define BITE 256UL
+
+/*
+ * Anonymous memory, as much as there would be without the droppable.  What was
+ * written last is read first: the other way round each page read would put one
+ * that is still to be read into the swap.
+ */
 static void eat(size_t pages)
 {
+	size_t bites = pages / BITE;
 	pid_t child = spawn();
 
 	if (!child) {
-		char *anonymous = anon_map(pages * PAGE);
+		char *anonymous = anon_map(bites * BITE * PAGE);
 
-		fill(anonymous, pages, ANON_TAG, 1);
-		want_whole(anonymous, pages, ANON_TAG, 1);
+		for (size_t i = 0; i < bites; i++)
+			fill(anonymous + i * BITE * PAGE, BITE, ANON_TAG,
+			     (unsigned int)i + 1);
+		for (size_t i = bites; i--;)
+			want_whole(anonymous + i * BITE * PAGE, BITE, ANON_TAG,
+				   (unsigned int)i + 1);
 		_exit(0);
 	}
 	join(child);

@@ -778,7 +778,7 @@ TEST(counter_whole, "line 40: what was copied between two equal readings is whol
 	const size_t words = RECORD * PAGE / sizeof(uint64_t);
 	volatile uint64_t *record;
 	size_t whole = 0, told = 0, torn = 0;
-	double end = now() + 8;
+	double end = race_end();
 	pthread_t thread;
 
 	record_area = map_of(fd, RECORD * PAGE);

@@ -248,7 +248,7 @@ static void want_gone(size_t first, size_t count, uint64_t round)
 static void race(void (*play)(uint64_t round), void *(*beside)(void *))
 {
 	pthread_t threads[2], other;
-	double end = now() + 5;
+	double end = race_end();
 	uint64_t round = 0;
 
 	raced.area = mem_map(RACED * PAGE);

@@ -348,7 +348,7 @@ static bool all_accepted(void)
 static void *random_thread(void *argument)
 {
 	uint64_t seed = (uintptr_t)argument;
-	double end = now() + 5, last = end + (need_accepted ? 40 : 0);
+	double end = race_end(), last = end + (need_accepted ? 40 : 0);
 	int fds[4] = { -1, -1, -1, -1 };
 	size_t calls = 0;
 

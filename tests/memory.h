@@ -118,6 +118,13 @@ void join_signal(pid_t child, int signal);
 int wait_status(pid_t child);
 bool alive(pid_t child);
 double now(void);
+
+/* When a race that starts now is over. */
+static inline double race_end(void)
+{
+	return now() + tap_race();
+}
+
 double cpu_seconds(pid_t pid);
 void pause_seconds(double seconds);
 void become_nobody(void);

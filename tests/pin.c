@@ -545,7 +545,7 @@ static void *guess_thread(void *unused)
 TEST(guessed_id, "line 43: another thread may guess the id of a pin and end it before the call returns")
 {
 	unsigned int rounds = 0;
-	double end = now() + 4;
+	double end = race_end();
 	pthread_t thread;
 	char *area;
 
@@ -630,7 +630,7 @@ static void *discard_thread(void *unused)
 TEST(races, "line 43: what was stored under a pin is there until it ends, while others drop, and discard and fault its neighbours")
 {
 	pthread_t threads[2];
-	double end = now() + 4;
+	double end = race_end();
 	unsigned int rounds = 0;
 
 	need_device("pin");

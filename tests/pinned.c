@@ -538,7 +538,7 @@ TEST(direct_read, "line 18: O_DIRECT reads into it while it is dropped all the t
 	want(!is_zero(ordinary, PAGE));
 	raced = mem_map(PAGES * PAGE);
 	want_eq(pthread_create(&thread, NULL, drop_thread, NULL), 0);
-	double end = now() + 2;
+	double end = race_end();
 	while (now() < end) {
 		for (size_t i = 0; i < PAGES; i++) {
 			memset(raced + i * PAGE, 0x33, PAGE);
@@ -597,7 +597,7 @@ TEST(vm_readv, "line 18: process_vm_readv by another process while it is dropped
 		_exit(0);
 	}
 	want_eq(pthread_create(&thread, NULL, drop_thread, NULL), 0);
-	double until = now() + 2;
+	double until = race_end();
 	while (now() < until)
 		fill(raced, PAGES, TAG, ++generation);
 	stop = true;
@@ -661,7 +661,7 @@ static void hold_while_dropped(char *(*play)(char *area, char *other))
 {
 	char *places[2];
 	unsigned int round = 0;
-	double end = now() + 4;
+	double end = race_end();
 	size_t there = 0;
 	pthread_t thread;
 

@@ -178,10 +178,10 @@ static void *shrink_thread(void *unused)
 	return NULL;
 }
 
-static void run_model(double seconds, uint64_t seed)
+static void run_model(uint64_t seed)
 {
 	struct model model = { .area = mem_map(PAGES * PAGE) };
-	double end = now() + seconds;
+	double end = race_end();
 	size_t drops = 0, kept = 0;
 
 	note("seed %llx", (unsigned long long)seed);
@@ -230,7 +230,7 @@ static void run_model(double seconds, uint64_t seed)
 
 TEST(model_drops, "line 12: under explicit drops a page is whole or zero, never older than last read")
 {
-	run_model(2, 0x1234567);
+	run_model(0x1234567);
 }
 
 TEST(model_shrinks, "line 12: under the shrinkers a page is whole or zero, never older than last read")
@@ -239,7 +239,7 @@ TEST(model_shrinks, "line 12: under the shrinkers a page is whole or zero, never
 
 	need_device("shrinker");
 	want_eq(pthread_create(&thread, NULL, shrink_thread, NULL), 0);
-	run_model(4, 0x7654321);
+	run_model(0x7654321);
 	stop = true;
 	want_eq(pthread_join(thread, NULL), 0);
 }
@@ -253,7 +253,7 @@ TEST(two_processes, "line 12: dropped pages never show another process's data")
 		if (children[id])
 			continue;
 		char *area = mem_map(PAGES * PAGE);
-		double end = now() + 2;
+		double end = race_end();
 
 		for (unsigned int round = 1; now() < end; round++) {
 			fill(area, PAGES, TAG + id, round);

@@ -57,6 +57,14 @@ unsigned int tap_slowness(void)
 	return slowness > 1 ? (unsigned int)slowness : 1;
 }
 
+unsigned int tap_race(void)
+{
+	const char *text = getenv("TEST_RACE");
+	int seconds = text ? atoi(text) : 0;
+
+	return seconds > 0 ? (unsigned int)seconds : 2;
+}
+
 const char *tap_errno(int error)
 {
 	const char *name = strerrorname_np(error);
@@ -221,7 +229,7 @@ static bool run_test(unsigned int number, const struct test *test)
 {
 	bool passed = false;
 	int status = 0;
-	unsigned int seconds = test->seconds * tap_slowness();
+	unsigned int seconds = test->seconds * tap_slowness() + tap_race();
 	pid_t child;
 
 	memset(report, 0, sizeof(*report));

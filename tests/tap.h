@@ -30,6 +30,12 @@ void tap_register(const char *text, unsigned int seconds, tap_test *run);
  */
 unsigned int tap_slowness(void);
 
+/*
+ * For how many seconds a test lets threads or processes race: TEST_RACE in the
+ * environment, or 2.  What such a test may take grows by as much.
+ */
+unsigned int tap_race(void);
+
 #define TEST_WITHIN(name, seconds, text) \
 	static void name(void); \
 	static void __attribute__((constructor)) register_##name(void) \

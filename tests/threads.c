@@ -17,18 +17,26 @@
 
 #define PAGES 256UL
 #define THREADS 4U
-#define SECONDS 2
 
 static char *area;
 static volatile bool stop;
 static uint32_t arrived;
 
-/* Lets all threads start within a few instructions of each other. */
+/*
+ * Lets all threads start within a few instructions of each other.  Who has to
+ * wait for longer sleeps: a processor that is emulated would use up its turn.
+ */
 static void meet(uint32_t turn)
 {
+	unsigned int patience = 100;
+
 	__atomic_add_fetch(&arrived, 1, __ATOMIC_SEQ_CST);
-	while (__atomic_load_n(&arrived, __ATOMIC_SEQ_CST) < turn * THREADS)
-		sched_yield();
+	while (__atomic_load_n(&arrived, __ATOMIC_SEQ_CST) < turn * THREADS) {
+		if (patience && patience--)
+			sched_yield();
+		else
+			usleep(100);
+	}
 }
 
 static volatile uint64_t *slot(size_t page, unsigned int id)
@@ -170,7 +178,7 @@ static void *count_body(void *argument)
 static void *time_body(void *unused)
 {
 	(void)unused;
-	pause_seconds(SECONDS);
+	pause_seconds(tap_race());
 	stop = true;
 	return NULL;
 }

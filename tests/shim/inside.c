@@ -568,7 +568,7 @@ TEST(in_signal, "shim: works in a signal handler that interrupts it")
 			;
 		_exit(0);
 	}
-	end = now() + 3;
+	end = race_end();
 	while (now() < end || signals < 100) {
 		char *map = map_droppable(LENGTH);
 

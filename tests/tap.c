@@ -57,12 +57,12 @@ unsigned int tap_slowness(void)
 	return slowness > 1 ? (unsigned int)slowness : 1;
 }
 
-unsigned int tap_race(void)
+double tap_race(void)
 {
 	const char *text = getenv("TEST_RACE");
-	int seconds = text ? atoi(text) : 0;
+	double seconds = text ? atof(text) : 0;
 
-	return seconds > 0 ? (unsigned int)seconds : 2;
+	return seconds > 0 ? seconds : 1.5;
 }
 
 const char *tap_errno(int error)
@@ -229,7 +229,8 @@ static bool run_test(unsigned int number, const struct test *test)
 {
 	bool passed = false;
 	int status = 0;
-	unsigned int seconds = test->seconds * tap_slowness() + tap_race();
+	unsigned int seconds = test->seconds * tap_slowness() +
+			       (unsigned int)tap_race();
 	pid_t child;
 
 	memset(report, 0, sizeof(*report));

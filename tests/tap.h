@@ -32,9 +32,9 @@ unsigned int tap_slowness(void);
 
 /*
  * For how many seconds a test lets threads or processes race: TEST_RACE in the
- * environment, or 2.  What such a test may take grows by as much.
+ * environment, or 1.5.  What such a test may take grows by as much.
  */
-unsigned int tap_race(void);
+double tap_race(void);
 
 #define TEST_WITHIN(name, seconds, text) \
 	static void name(void); \

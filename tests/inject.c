@@ -88,11 +88,6 @@ static struct text text_of(const char *function)
 #define LOSES "sysfs_slab_add"
 static struct text loses;
 
-static bool core_loses(void)
-{
-	return loses.start;
-}
-
 static void __attribute__((constructor)) look_for_loss(void)
 {
 	unsigned int version, patchlevel;
@@ -104,7 +99,7 @@ static void __attribute__((constructor)) look_for_loss(void)
 	if (version > 6 || (version == 6 && patchlevel >= 13))
 		return;
 	loses = text_of(LOSES);
-	if (!core_loses())
+	if (!loses.start)
 		tap_bail("there is no " LOSES "() in /proc/kallsyms");
 }
 

@@ -225,11 +225,14 @@ static bool may_wait(struct vm_fault *vmf)
 
 /*
  * Waits for memory without mmap_lock, so that the process's other threads go
- * on, and comes back by way of a retried fault, which delivers signals.
+ * on, and comes back by way of a retried fault, which delivers signals.  @began:
+ * when it was last tried, in jiffies.
  */
-static vm_fault_t wait_for_memory(struct vm_fault *vmf)
+static vm_fault_t wait_for_memory(struct vm_fault *vmf, unsigned long began)
 {
 	unsigned long address = vmf->address;
+	unsigned long cost = jiffies - began;
+	bool again = vmf->flags & FAULT_FLAG_TRIED;
 	ktime_t start;
 
 	if (!may_wait(vmf))
@@ -239,7 +242,7 @@ static vm_fault_t wait_for_memory(struct vm_fault *vmf)
 	droppable_count(vmf->vma->vm_file->private_data, DROPPABLE_WAITS, 1);
 	mmap_read_unlock(vmf->vma->vm_mm);
 	start = ktime_get();
-	droppable_wait();
+	droppable_wait(cost, again);
 	trace_droppable_wait(address, ktime_us_delta(ktime_get(), start));
 	return VM_FAULT_RETRY;
 }
@@ -253,7 +256,7 @@ static struct droppable_region *first_fault(struct vm_fault *vmf,
 {
 	struct droppable_region *region;
 	struct mm_struct *mm = vmf->vma->vm_mm;
-	unsigned long address = vmf->address;
+	unsigned long address = vmf->address, began = jiffies;
 	bool tried = vmf->flags & FAULT_FLAG_TRIED;
 
 	if (!tried && may_wait(vmf) &&
@@ -265,13 +268,14 @@ static struct droppable_region *first_fault(struct vm_fault *vmf,
 	}
 	region = droppable_region_make_here(vmf->vma);
 	if (!region)
-		*ret = wait_for_memory(vmf);
+		*ret = wait_for_memory(vmf, began);
 	return region;
 }
 
 static vm_fault_t droppable_fault(struct vm_fault *vmf)
 {
 	struct droppable_region *region;
+	unsigned long began = jiffies;
 	struct folio *folio;
 	vm_fault_t ret;
 
@@ -286,7 +290,7 @@ static vm_fault_t droppable_fault(struct vm_fault *vmf)
 	if (PTR_ERR_OR_ZERO(folio) == -EEXIST)
 		return VM_FAULT_NOPAGE;
 	if (IS_ERR(folio))
-		return wait_for_memory(vmf);
+		return wait_for_memory(vmf, began);
 	trace_droppable_fault(region, vmf->address,
 			      droppable_slot_of(folio)->index,
 			      vmf->flags & FAULT_FLAG_WRITE);

@@ -225,14 +225,12 @@ static bool may_wait(struct vm_fault *vmf)
 
 /*
  * Waits for memory without mmap_lock, so that the process's other threads go
- * on, and comes back by way of a retried fault, which delivers signals.  @began:
- * when it was last tried, in jiffies.
+ * on, and comes back by way of a retried fault, which delivers signals.
  */
-static vm_fault_t wait_for_memory(struct vm_fault *vmf, unsigned long began)
+static vm_fault_t wait_for_memory(struct vm_fault *vmf,
+				  const struct droppable_try *try)
 {
 	unsigned long address = vmf->address;
-	unsigned long cost = jiffies - began;
-	bool again = vmf->flags & FAULT_FLAG_TRIED;
 	ktime_t start;
 
 	if (!may_wait(vmf))
@@ -242,7 +240,7 @@ static vm_fault_t wait_for_memory(struct vm_fault *vmf, unsigned long began)
 	droppable_count(vmf->vma->vm_file->private_data, DROPPABLE_WAITS, 1);
 	mmap_read_unlock(vmf->vma->vm_mm);
 	start = ktime_get();
-	droppable_wait(cost, again);
+	droppable_wait(try);
 	trace_droppable_wait(address, ktime_us_delta(ktime_get(), start));
 	return VM_FAULT_RETRY;
 }
@@ -252,11 +250,12 @@ static vm_fault_t wait_for_memory(struct vm_fault *vmf, unsigned long began)
  * fault's result.
  */
 static struct droppable_region *first_fault(struct vm_fault *vmf,
+					    const struct droppable_try *try,
 					    vm_fault_t *ret)
 {
 	struct droppable_region *region;
 	struct mm_struct *mm = vmf->vma->vm_mm;
-	unsigned long address = vmf->address, began = jiffies;
+	unsigned long address = vmf->address;
 	bool tried = vmf->flags & FAULT_FLAG_TRIED;
 
 	if (!tried && may_wait(vmf) &&
@@ -268,21 +267,20 @@ static struct droppable_region *first_fault(struct vm_fault *vmf,
 	}
 	region = droppable_region_make_here(vmf->vma);
 	if (!region)
-		*ret = wait_for_memory(vmf, began);
+		*ret = wait_for_memory(vmf, try);
 	return region;
 }
 
-static vm_fault_t droppable_fault(struct vm_fault *vmf)
+static vm_fault_t fault(struct vm_fault *vmf, const struct droppable_try *try)
 {
 	struct droppable_region *region;
-	unsigned long began = jiffies;
 	struct folio *folio;
 	vm_fault_t ret;
 
 	mmap_assert_locked(vmf->vma->vm_mm);
 	region = droppable_region_of(vmf->vma);
 	if (unlikely(!region)) {
-		region = first_fault(vmf, &ret);
+		region = first_fault(vmf, try, &ret);
 		if (!region)
 			return ret;
 	}
@@ -290,7 +288,7 @@ static vm_fault_t droppable_fault(struct vm_fault *vmf)
 	if (PTR_ERR_OR_ZERO(folio) == -EEXIST)
 		return VM_FAULT_NOPAGE;
 	if (IS_ERR(folio))
-		return wait_for_memory(vmf, began);
+		return wait_for_memory(vmf, try);
 	trace_droppable_fault(region, vmf->address,
 			      droppable_slot_of(folio)->index,
 			      vmf->flags & FAULT_FLAG_WRITE);
@@ -298,6 +296,17 @@ static vm_fault_t droppable_fault(struct vm_fault *vmf)
 		droppable_slot_of(folio)->flags &= ~DROPPABLE_SLOT_CLEAN;
 	vmf->page = folio_page(folio, 0);
 	return VM_FAULT_LOCKED;
+}
+
+static vm_fault_t droppable_fault(struct vm_fault *vmf)
+{
+	struct droppable_try try;
+	vm_fault_t ret;
+
+	droppable_try_start(&try, vmf->flags & FAULT_FLAG_TRIED);
+	ret = fault(vmf, &try);
+	droppable_try_end(&try);
+	return ret;
 }
 
 const struct vm_operations_struct droppable_vm_ops = {

@@ -10,9 +10,10 @@
  *
  * They may be wrong for as long as nothing changes: what is free is in a node
  * that the task may not use, or what can be reclaimed is pinned.  Each try then
- * has the core look at all there is, for milliseconds to seconds.  Who comes back
- * from such a try waits until they say more, or for so long that trying is SHARE
- * of its time.
+ * has the core look at all there is, for milliseconds to seconds.  So who tries
+ * again notes what they say before it does.  If they said yes and the try fails,
+ * it waits until they say more, until something of ours is freed, or for so long
+ * that trying is no more than one SHARE of its time.
  */
 
 #include <linux/memcontrol.h>
@@ -31,10 +32,15 @@
 /* One in so many: the 2 % of line 24. */
 #define SHARE		50
 
-/* Free or easily freed, in pages, below which a fault needn't be retried. */
-#define AVAILABLE_MIN	64
-
 static DECLARE_WAIT_QUEUE_HEAD(waiters);
+
+/*
+ * Who has waited and tries again, or waits again; and, while there are any, how
+ * often something of ours was freed.  What is freed during such a try wakes
+ * nobody, and the counters needn't show it.
+ */
+static atomic_t retrying = ATOMIC_INIT(0);
+static atomic_t freed = ATOMIC_INIT(0);
 
 static bool memory_back(struct mem_cgroup *memcg, long least)
 {
@@ -58,22 +64,54 @@ static struct mem_cgroup *get_charged_cgroup(void)
 }
 
 /**
- * droppable_wait - wait until memory may be had, a signal comes, or a second
- * @cost:	jiffies that the caller's try took
- * @again:	whether the caller has waited here before that
- *
- * Called with no lock held.  The caller tries its allocation again and sees
- * for itself.
+ * droppable_try_again - the part of droppable_try_start() for who has waited
+ * @try:	the caller's
  */
-void droppable_wait(unsigned long cost, bool again)
+void droppable_try_again(struct droppable_try *try)
 {
 	struct mem_cgroup *memcg = get_charged_cgroup();
-	unsigned long end = jiffies + clamp(SHARE * cost, RETRY, RETRY_MAX);
-	long least = AVAILABLE_MIN;
+
+	atomic_inc(&retrying);
+	/* A free that isn't counted any more is seen by the try. */
+	smp_mb__after_atomic();
+	try->freed = atomic_read(&freed);
+	if (memory_back(memcg, try->least))
+		try->least += si_mem_available();
+	mem_cgroup_put(memcg);
+}
+
+/**
+ * droppable_try_tried - the part of droppable_try_end() for who has waited
+ */
+void droppable_try_tried(void)
+{
+	atomic_dec(&retrying);
+}
+
+static bool worth_trying(const struct droppable_try *try,
+			 struct mem_cgroup *memcg)
+{
+	return memory_back(memcg, try->least) ||
+	       (try->again && atomic_read(&freed) != try->freed);
+}
+
+/**
+ * droppable_wait - wait until memory may be had, or a signal comes
+ * @try:	the one that failed
+ *
+ * Or for a second; who has waited before, SHARE times what the try took, at most
+ * RETRY_MAX.  Called with no lock held.  The caller tries its allocation again and
+ * sees for itself.
+ */
+void droppable_wait(const struct droppable_try *try)
+{
+	struct mem_cgroup *memcg = get_charged_cgroup();
+	unsigned long end = jiffies + RETRY;
 	DEFINE_WAIT(wait);
 
-	if (again && memory_back(memcg, least))
-		least += si_mem_available();
+	if (try->again)
+		end = jiffies + clamp(SHARE * (jiffies - try->began), RETRY,
+				      RETRY_MAX);
 	prepare_to_wait(&waiters, &wait, TASK_INTERRUPTIBLE);
 	do {
 		if (signal_pending(current))
@@ -83,7 +121,7 @@ void droppable_wait(unsigned long cost, bool again)
 		if (list_empty_careful(&wait.entry))
 			break;
 		set_current_state(TASK_INTERRUPTIBLE);
-	} while (!memory_back(memcg, least) && time_before(jiffies, end));
+	} while (!worth_trying(try, memcg) && time_before(jiffies, end));
 	finish_wait(&waiters, &wait);
 	mem_cgroup_put(memcg);
 }
@@ -96,6 +134,8 @@ void droppable_wait(unsigned long cost, bool again)
  */
 void droppable_wait_wake(void)
 {
+	if (unlikely(atomic_read(&retrying)))
+		atomic_inc(&freed);
 	if (waitqueue_active(&waiters))
 		wake_up_interruptible(&waiters);
 }

@@ -28,7 +28,7 @@
  * noise: up to half a MiB, of tables and names that the kernel keeps; a debug
  * kernel keeps up to 1.3.
  */
-#define ROUNDS 64
+#define ROUNDS 100
 #define NOISE (2 * MIB)
 
 struct figures {

@@ -166,8 +166,8 @@ TEST_WITHIN(eaten_swap, 200, "line 9: anonymous memory beyond RAM with swap: dro
 	left = resident(area, pages * PAGE);
 	note("%zu of %zu droppable pages left, %zu had to go", left, pages,
 	     excess);
-	/* MemAvailable is an estimate. */
-	want_le(left, pages - excess / 2);
+	want_le(left, pages - excess);
+	want_le(left, pages * 9 / 10);
 	want_sane(area, pages);
 	want_eq(vmstat("oom_kill"), kills);
 }

@@ -7,14 +7,20 @@
 // vm: --mem 256 --smp 2
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <linux/droppable.h>
 #include <poll.h>
+#include <stdint.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "memory.h"
+#include "support/figures.h"
+#include "support/memory.h"
+#include "support/pattern.h"
+#include "support/tap.h"
 
 #define PAGES 16UL
 #define TAG 0xa401

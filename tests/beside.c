@@ -7,10 +7,15 @@
  */
 // vm: --mem 256 --smp 1
 #define _GNU_SOURCE
+#include <linux/droppable.h>
+#include <stdint.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 
-#include "memory.h"
+#include "support/file.h"
+#include "support/memory.h"
+#include "support/pattern.h"
+#include "support/tap.h"
 
 #define TAG 0xbe51
 #define PAGES 256U

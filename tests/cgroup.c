@@ -8,10 +8,16 @@
 #define _GNU_SOURCE
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "memory.h"
+#include "support/cgroup.h"
+#include "support/figures.h"
+#include "support/memory.h"
+#include "support/pattern.h"
+#include "support/process.h"
+#include "support/tap.h"
 
 #define TAG 0xc604
 #define ANON_TAG 0xa404
@@ -96,8 +102,7 @@ TEST(overcommitted, "line 11: 160 MB written into a 64 MB cgroup just works")
 	if (!child) {
 		size_t pages = PAGES_OF(160 * MIB);
 		char *area = mem_map(160 * MIB);
-		unsigned char *vector = shared_map(pages);
-		size_t kept = 0;
+		size_t kept;
 
 		cgroup_enter(&group);
 		for (size_t i = 0; i < pages; i++) {
@@ -106,24 +111,7 @@ TEST(overcommitted, "line 11: 160 MB written into a 64 MB cgroup just works")
 				want_le(cgroup_get(&group, "memory.current"),
 					64 * MIB + CGROUP_AHEAD);
 		}
-		want_ok(mincore(area, pages * PAGE, vector));
-		/* What is left is whole; then, what went reads zero. */
-		for (size_t i = 0; i < pages; i++) {
-			if (!(vector[i] & 1))
-				continue;
-			switch (page_state(area + i * PAGE, TAG, 1, i)) {
-			case PAGE_WHOLE:
-				kept++;
-				break;
-			case PAGE_ZERO:
-				break;
-			case PAGE_BAD:
-				fail("got other data in page %zu", i);
-			}
-		}
-		for (size_t i = 0; i < pages; i += 16)
-			want_ne(page_state(area + i * PAGE, TAG, 1, i),
-				PAGE_BAD);
+		kept = want_sane(area, pages, TAG, 1, 16);
 		note("%zu of %zu pages whole", kept, pages);
 		want_ge(kept, 1);
 		/* And it can be written all over again. */

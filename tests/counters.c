@@ -9,21 +9,31 @@
 // vm: --mem 256 --smp 2
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <linux/droppable.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "memory.h"
+#include "support/cgroup.h"
+#include "support/figures.h"
+#include "support/file.h"
+#include "support/memory.h"
+#include "support/pattern.h"
+#include "support/process.h"
+#include "support/tap.h"
+#include "support/tracing.h"
 
 #define TAG 0xc039
 #define PAGES 64UL

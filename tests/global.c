@@ -9,11 +9,18 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/swap.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "memory.h"
+#include "support/cgroup.h"
+#include "support/figures.h"
+#include "support/file.h"
+#include "support/memory.h"
+#include "support/pattern.h"
+#include "support/process.h"
+#include "support/tap.h"
 
 #define TAG 0x610b
 #define ANON_TAG 0xa614
@@ -31,34 +38,6 @@ static void need_guest(bool swap)
 		want(!swapon(device, 0) || errno == EBUSY);
 }
 
-/*
- * What is resident is whole (or went since), a sample of the rest zero: to read
- * all of it back may cost memory again.
- */
-static size_t want_sane(char *area, size_t pages)
-{
-	unsigned char *vector = anon_map(pages);
-	size_t kept = 0;
-
-	want_ok(mincore(area, pages * PAGE, vector));
-	for (size_t i = 0; i < pages; i++) {
-		if (!(vector[i] & 1))
-			continue;
-		switch (page_state(area + i * PAGE, TAG, 1, i)) {
-		case PAGE_WHOLE:
-			kept++;
-			break;
-		case PAGE_ZERO:
-			break;
-		case PAGE_BAD:
-			fail("got other data in page %zu", i);
-		}
-	}
-	for (size_t i = 0; i < pages; i += 64)
-		want_ne(page_state(area + i * PAGE, TAG, 1, i), PAGE_BAD);
-	return kept;
-}
-
 static void write_more_than_memory(void)
 {
 	size_t pages = meminfo("MemTotal") * 3 / 2 / PAGE;
@@ -70,7 +49,7 @@ static void write_more_than_memory(void)
 	want_eq(vmstat("oom_kill"), kills);
 	want_eq(smaps(area, pages * PAGE, "Swap"), 0);
 	want_le(resident(area, pages * PAGE), meminfo("MemTotal") / PAGE);
-	kept = want_sane(area, pages);
+	kept = want_sane(area, pages, TAG, 1, 64);
 	note("%zu of %zu pages kept", kept, pages);
 	want_ge(kept, 1);
 	want_eq(vmstat("oom_kill"), kills);
@@ -124,7 +103,7 @@ static void eat_it_up(void)
 	left = resident(area, pages * PAGE);
 	note("%zu of %zu droppable pages left", left, pages);
 	want_le(left, pages * 7 / 10);
-	want_sane(area, pages);
+	want_sane(area, pages, TAG, 1, 64);
 	/* The mapping lives on. */
 	fill(area, pages / 4, TAG, 2);
 	want_eq(tally(area, pages / 4, TAG, 2).bad, 0);
@@ -168,7 +147,7 @@ TEST_WITHIN(eaten_swap, 200, "line 9: anonymous memory beyond RAM with swap: dro
 	     excess);
 	want_le(left, pages - excess);
 	want_le(left, pages * 9 / 10);
-	want_sane(area, pages);
+	want_sane(area, pages, TAG, 1, 64);
 	want_eq(vmstat("oom_kill"), kills);
 }
 

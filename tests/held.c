@@ -19,7 +19,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "memory.h"
+#include "support/cgroup.h"
+#include "support/file.h"
+#include "support/memory.h"
+#include "support/process.h"
+#include "support/tap.h"
+#include "support/tracing.h"
 
 /* Who holds what, from its first instruction to its last at most. */
 static const struct holder {

@@ -8,14 +8,19 @@
  */
 // vm: --mem 384 --swap 384 --smp 2 --append hibernate=nocompress
 #define _GNU_SOURCE
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
-#include "memory.h"
+#include "support/disk.h"
+#include "support/file.h"
+#include "support/memory.h"
+#include "support/pattern.h"
+#include "support/process.h"
+#include "support/tap.h"
 
 #define TAG 0x41be
 #define ANON_TAG 0x41ba
@@ -52,37 +57,6 @@ static size_t device_resident(void)
 	return strtoul(text, NULL, 10);
 }
 
-struct found {
-	size_t droppable;
-	size_t anonymous;
-};
-
-/* Pages of the raw disk that hold three words or more of a pattern. */
-static struct found search(void)
-{
-	const char *device = getenv("SWAPDEV");
-	struct found found = { 0, 0 };
-	char *buffer = anon_map(MIB);
-	ssize_t got;
-	int fd;
-
-	want(device);
-	/* Not through the page cache: the image goes past it. */
-	fd = open(device, O_RDONLY | O_DIRECT | O_CLOEXEC);
-	want_ok(fd);
-	while ((got = read(fd, buffer, MIB)) > 0) {
-		for (size_t at = 0; at + PAGE <= (size_t)got; at += PAGE) {
-			found.droppable += count_words(buffer + at, TAG) > 2;
-			found.anonymous += count_words(buffer + at,
-						       ANON_TAG) > 2;
-		}
-	}
-	want_ok(got);
-	close(fd);
-	want_ok(munmap(buffer, MIB));
-	return found;
-}
-
 static volatile bool stop;
 
 /* Writes all the time, up to the moment when it is frozen. */
@@ -98,7 +72,7 @@ static void *write_thread(void *area)
 TEST_WITHIN(image, 300, "line 23: a hibernation image holds anonymous memory and not one droppable page, also of a thread that writes until it is frozen")
 {
 	char *area, *busy, *anonymous;
-	struct found found;
+	struct on_disk found;
 	pthread_t thread;
 	bool resumed;
 
@@ -114,7 +88,7 @@ TEST_WITHIN(image, 300, "line 23: a hibernation image holds anonymous memory and
 	fill(anonymous, PAGES, ANON_TAG, 1);
 	fill(area, PAGES, TAG, 1);
 	want_eq(pthread_create(&thread, NULL, write_thread, busy), 0);
-	found = search();
+	found = search_disk(getenv("SWAPDEV"), TAG, ANON_TAG);
 	want_eq(found.droppable + found.anonymous, 0);
 
 	/*
@@ -127,7 +101,7 @@ TEST_WITHIN(image, 300, "line 23: a hibernation image holds anonymous memory and
 	note("image written, %sresumed from", resumed ? "" : "not ");
 	stop = true;
 	want_eq(pthread_join(thread, NULL), 0);
-	found = search();
+	found = search_disk(getenv("SWAPDEV"), TAG, ANON_TAG);
 	note("the disk holds %zu pages of anonymous, %zu of droppable memory",
 	     found.anonymous, found.droppable);
 	want_ge(found.anonymous, PAGES * 9 / 10);

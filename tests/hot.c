@@ -14,10 +14,17 @@
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdint.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "memory.h"
+#include "support/cgroup.h"
+#include "support/figures.h"
+#include "support/memory.h"
+#include "support/pattern.h"
+#include "support/process.h"
+#include "support/tap.h"
 
 #define TAG 0x8016
 #define LIMIT (64 * MIB)

@@ -16,7 +16,13 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "memory.h"
+#include "support/cgroup.h"
+#include "support/figures.h"
+#include "support/file.h"
+#include "support/memory.h"
+#include "support/pattern.h"
+#include "support/process.h"
+#include "support/tap.h"
 
 #define KEPT (8 * MIB)
 #define PAGES 16UL

@@ -13,11 +13,17 @@
 #include <pthread.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "memory.h"
+#include "support/figures.h"
+#include "support/file.h"
+#include "support/memory.h"
+#include "support/pattern.h"
+#include "support/process.h"
+#include "support/tap.h"
 
 #define PAGES 64UL
 #define TAG 0xab01

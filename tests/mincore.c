@@ -5,9 +5,14 @@
  */
 // vm: --mem 256 --smp 2
 #define _GNU_SOURCE
+#include <sys/mman.h>
 #include <unistd.h>
 
-#include "memory.h"
+#include "support/figures.h"
+#include "support/memory.h"
+#include "support/pattern.h"
+#include "support/process.h"
+#include "support/tap.h"
 
 #define PAGES 64UL
 #define TAG 0x3c04

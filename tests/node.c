@@ -7,14 +7,21 @@
  */
 // vm: --mem 320 --smp 2 --numa 2
 #define _GNU_SOURCE
+#include <linux/droppable.h>
 #include <linux/mempolicy.h>
 #include <signal.h>
+#include <stdint.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "memory.h"
+#include "support/figures.h"
+#include "support/file.h"
+#include "support/memory.h"
+#include "support/process.h"
+#include "support/tap.h"
 
 #define NODE 1
 #define PAGES 64UL

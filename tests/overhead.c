@@ -10,7 +10,13 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "memory.h"
+#include "support/cgroup.h"
+#include "support/figures.h"
+#include "support/file.h"
+#include "support/memory.h"
+#include "support/pattern.h"
+#include "support/process.h"
+#include "support/tap.h"
 
 #define SIZE (32 * MIB)
 #define TAG 41

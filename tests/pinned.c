@@ -10,20 +10,29 @@
 // vm: --mem 256 --swap 16 --smp 2
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <linux/droppable.h>
 #include <linux/io_uring.h>
 #include <linux/userfaultfd.h>
 #include <pthread.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "memory.h"
+#include "support/cgroup.h"
+#include "support/figures.h"
+#include "support/file.h"
+#include "support/memory.h"
+#include "support/pattern.h"
+#include "support/process.h"
+#include "support/tap.h"
 
 #define PAGES 16UL
 #define MORE 32UL

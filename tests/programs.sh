@@ -19,15 +19,10 @@ stock_kernels() {
 
 # Static: what they were built with and what the guest has need not agree.
 FLAGS=(-static -O2 -Wall -Wextra -Werror -Iinclude/uapi -pthread)
+SUPPORT=build/tests/support/support.a
 
 build_programs() {
-	local object
-
-	mkdir -p build/tests
-	for object in tap memory; do
-		"${CC:-gcc}" "${FLAGS[@]}" -c -o "build/tests/$object.o" \
-			"tests/$object.c"
-	done
+	build_support
 	# The first that can't be built ends it.
 	printf '%s\n' "${PROGRAMS[@]}" fuzz | xargs -P "$(nproc)" -I '{}' \
 		bash -c '. tests/programs.sh && build_program {} || exit 255'
@@ -35,8 +30,21 @@ build_programs() {
 	build_dynamic "${CC:-gcc}"
 }
 
+# What they share, as one archive.
+build_support() {
+	local source
+
+	mkdir -p build/tests/support
+	rm -f build/tests/support/*
+	for source in tests/support/*.c; do
+		"${CC:-gcc}" "${FLAGS[@]}" -c \
+			-o "build/tests/support/$(basename "$source" .c).o" "$source"
+	done
+	ar rcs "$SUPPORT" build/tests/support/*.o
+}
+
 build_program() {
-	local program=$1 own objects=()
+	local program=$1 own support=()
 
 	case $program in
 	fuzz)
@@ -60,14 +68,13 @@ build_program() {
 	fi
 	# One with a main() of its own only starts the tests.
 	grep -q '^int main(' "tests/$program.c" ||
-		objects=(build/tests/tap.o build/tests/memory.o)
+		support=("$SUPPORT")
 	"${CC:-gcc}" "${FLAGS[@]}" -o "build/tests/$program" \
-		"tests/$program.c" "${objects[@]}"
+		"tests/$program.c" "${support[@]}"
 }
 
 build_fuzz() {
-	mkdir -p build/tests
-	"${CC:-gcc}" "${FLAGS[@]}" -o build/tests/fuzz tests/fuzz/*.c tests/memory.c
+	"${CC:-gcc}" "${FLAGS[@]}" -o build/tests/fuzz tests/fuzz/*.c "$SUPPORT"
 }
 
 # As a user builds it: against the installed library, found by pkg-config.
@@ -93,8 +100,7 @@ build_dynamic() {
 	make -s -C userspace/tool WERROR=-Werror LIBDIR=/lib BUILD="$PWD/build/tool"
 	cp build/tool/droppable "$tree/bin"
 	"$cc" -O2 -Wall -Wextra -Werror -Iinclude/uapi -pthread \
-		-o "$tree/bin/inside" tests/shim/inside.c build/tests/tap.o \
-		build/tests/memory.o
+		-o "$tree/bin/inside" tests/shim/inside.c "$SUPPORT"
 	# Without a network their tests are skipped, and say so.
 	tests/selftests "$tree/bin" ||
 		rm -f "$tree"/bin/{droppable-*,mlock2-tests,mremap_test*,madv_populate*}

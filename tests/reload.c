@@ -6,12 +6,19 @@
  * the debug kernels' kmemleak says after the guest's last word.
  */
 #include <fcntl.h>
+#include <linux/droppable.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "memory.h"
+#include "support/figures.h"
+#include "support/file.h"
+#include "support/memory.h"
+#include "support/pattern.h"
+#include "support/process.h"
+#include "support/tap.h"
 
 #define TAG 0x4e10
 #define PAGES 64UL

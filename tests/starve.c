@@ -14,18 +14,27 @@
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <immintrin.h>
+#include <linux/droppable.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "memory.h"
+#include "support/cgroup.h"
+#include "support/figures.h"
+#include "support/file.h"
+#include "support/memory.h"
+#include "support/pattern.h"
+#include "support/process.h"
+#include "support/tap.h"
+#include "support/tracing.h"
 
 #define PAGES 16UL
 #define TAG 0x57a4
@@ -850,7 +859,7 @@ TEST(read_pipe, "line 26: read(2) from a pipe with no memory to be had: signals 
 	want_interruptible(READ_PIPE);
 }
 
-TEST(read_file, "line 26: likewise read(2) from a file")
+TEST(from_a_file, "line 26: likewise read(2) from a file")
 {
 	want_interruptible(READ_FILE);
 }

@@ -5,13 +5,19 @@
  */
 // vm: --mem 256 --swap 48 --smp 2 --append swapaccount=1
 #define _GNU_SOURCE
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "memory.h"
+#include "support/cgroup.h"
+#include "support/disk.h"
+#include "support/figures.h"
+#include "support/memory.h"
+#include "support/pattern.h"
+#include "support/process.h"
+#include "support/tap.h"
 
 #define TAG 0x5a9d
 #define ANON_TAG 0x5a9a
@@ -27,34 +33,11 @@ static const char *need_swap(void)
 	return device;
 }
 
-struct found {
-	size_t droppable;
-	size_t anonymous;
-};
-
-/* Pages of the raw device that hold three words or more of a pattern. */
-static struct found scan(const char *device)
+static struct on_disk search(const char *device)
 {
-	size_t chunk = MIB;
-	char *buffer = anon_map(chunk);
-	struct found found = { 0, 0 };
-	/* Not through the page cache: swap goes past it. */
-	int fd = open(device, O_RDONLY | O_DIRECT | O_CLOEXEC);
-	size_t total = 0;
-	ssize_t got;
+	struct on_disk found = search_disk(device, TAG, ANON_TAG);
 
-	want_ok(fd);
-	while ((got = read(fd, buffer, chunk)) > 0) {
-		total += (size_t)got;
-		for (size_t at = 0; at + PAGE <= (size_t)got; at += PAGE) {
-			found.droppable += count_words(buffer + at, TAG) > 2;
-			found.anonymous += count_words(buffer + at,
-						       ANON_TAG) > 2;
-		}
-	}
-	want_ok(got);
-	close(fd);
-	want_ge(total, meminfo("SwapTotal"));
+	want_ge(found.bytes, meminfo("SwapTotal"));
 	return found;
 }
 
@@ -76,7 +59,7 @@ TEST(raw_device, "line 14: a scan of the raw swap device finds anonymous memory 
 	if (!child) {
 		char *area = mem_map(SIZE);
 		char *anonymous = anon_map(SIZE);
-		struct found found;
+		struct on_disk found;
 
 		cgroup_enter(&group);
 		fill(area, SIZE / PAGE, TAG, 1);
@@ -85,7 +68,7 @@ TEST(raw_device, "line 14: a scan of the raw swap device finds anonymous memory 
 		fill(area, SIZE / PAGE, TAG, 2);
 		cgroup_set(&group, "memory.max", 4 * MIB);
 		want_ge(process_status(getpid(), "VmSwap"), MIB);
-		found = scan(device);
+		found = search(device);
 		note("swap holds %zu pages of anonymous, %zu of droppable memory",
 		     found.anonymous, found.droppable);
 		want_ge(found.anonymous, MIB / PAGE);
@@ -150,7 +133,7 @@ TEST(pageout, "line 14: MADV_PAGEOUT and MADV_COLD put nothing into swap")
 	const char *device = need_swap();
 	char *area = mem_map(MIB);
 	char *anonymous = anon_map(MIB);
-	struct found found;
+	struct on_disk found;
 
 	fill(area, MIB / PAGE, TAG, 1);
 	fill(anonymous, MIB / PAGE, ANON_TAG, 7);
@@ -159,7 +142,7 @@ TEST(pageout, "line 14: MADV_PAGEOUT and MADV_COLD put nothing into swap")
 	want_ok(madvise(anonymous, MIB, MADV_PAGEOUT));
 	want_ge(smaps(anonymous, MIB, "Swap"), MIB / 2);
 	want_eq(smaps(area, MIB, "Swap"), 0);
-	found = scan(device);
+	found = search(device);
 	want_ge(found.anonymous, MIB / 2 / PAGE);
 	want_eq(found.droppable, 0);
 	want_eq(tally(area, MIB / PAGE, TAG, 1).bad, 0);

@@ -3,15 +3,21 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/droppable.h>
 #include <linux/userfaultfd.h>
 #include <poll.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "../support/file.h"
+#include "../support/memory.h"
+#include "../support/tap.h"
 #include "area.h"
 #include "op.h"
 #include "report.h"

@@ -5,10 +5,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/droppable.h>
+#include <stdint.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <ucontext.h>
 #include <unistd.h>
 
+#include "../support/memory.h"
+#include "../support/tap.h"
 #include "report.h"
 
 /* The kernel looks for room from the top: it never comes down to here. */

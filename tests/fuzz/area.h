@@ -10,8 +10,9 @@
 
 #include <setjmp.h>
 #include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
 
-#include "../memory.h"
 #include "model.h"
 
 #define SLOTS 2

@@ -9,16 +9,22 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/droppable.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../support/memory.h"
+#include "../support/process.h"
+#include "../support/tap.h"
 #include "area.h"
 #include "hold.h"
 #include "op.h"

@@ -7,15 +7,20 @@
 // vm: --mem 384 --smp 2 --swap 16 --timeout 150
 #define _GNU_SOURCE
 #include <getopt.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/wait.h>
 #include <sys/swap.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
-#include "../memory.h"
+#include "../support/figures.h"
+#include "../support/file.h"
+#include "../support/memory.h"
+#include "../support/process.h"
+#include "../support/tap.h"
 #include "child.h"
 #include "model.h"
 #include "pressure.h"

@@ -2,8 +2,12 @@
 /* Operations that change mappings. */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <stdint.h>
 #include <string.h>
+#include <sys/mman.h>
 
+#include "../support/memory.h"
+#include "../support/tap.h"
 #include "area.h"
 #include "op.h"
 #include "report.h"

@@ -3,11 +3,13 @@
 #define _GNU_SOURCE
 #include "model.h"
 
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 
-#include "../memory.h"
+#include "../support/memory.h"
+#include "../support/tap.h"
 #include "area.h"
 #include "report.h"
 

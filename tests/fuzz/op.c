@@ -3,11 +3,14 @@
 #define _GNU_SOURCE
 #include "op.h"
 
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "../memory.h"
+#include "../support/memory.h"
+#include "../support/pattern.h"
+#include "../support/tap.h"
 #include "model.h"
 #include "report.h"
 

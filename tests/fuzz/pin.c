@@ -5,12 +5,16 @@
 
 #include <errno.h>
 #include <linux/capability.h>
+#include <linux/droppable.h>
+#include <stdint.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "../support/memory.h"
+#include "../support/tap.h"
 #include "op.h"
 #include "report.h"
 #include "touch.h"

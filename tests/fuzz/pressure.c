@@ -5,13 +5,19 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../memory.h"
+#include "../support/cgroup.h"
+#include "../support/figures.h"
+#include "../support/file.h"
+#include "../support/memory.h"
+#include "../support/process.h"
+#include "../support/tap.h"
 #include "op.h"
 #include "report.h"
 

@@ -13,7 +13,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "../tap.h"
+#include "../support/tap.h"
 
 struct report *report;
 void (*report_history)(void);

@@ -7,12 +7,17 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../support/file.h"
+#include "../support/memory.h"
+#include "../support/process.h"
+#include "../support/tap.h"
 #include "area.h"
 #include "hold.h"
 #include "pressure.h"

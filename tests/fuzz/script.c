@@ -3,11 +3,14 @@
 #define _GNU_SOURCE
 #include "script.h"
 
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "../memory.h"
+#include "../support/memory.h"
+#include "../support/process.h"
+#include "../support/tap.h"
 
 static struct script script_new(size_t room)
 {

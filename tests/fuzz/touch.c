@@ -3,6 +3,10 @@
 #define _GNU_SOURCE
 #include "touch.h"
 
+#include <stdint.h>
+#include <sys/mman.h>
+
+#include "../support/tap.h"
 #include "op.h"
 #include "report.h"
 

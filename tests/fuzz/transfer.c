@@ -4,10 +4,13 @@
 #include "transfer.h"
 
 #include <fcntl.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "../support/memory.h"
+#include "../support/tap.h"
 #include "op.h"
 #include "report.h"
 #include "touch.h"

@@ -7,21 +7,28 @@
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <linux/droppable.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../memory.h"
+#include "../support/file.h"
+#include "../support/memory.h"
+#include "../support/pattern.h"
+#include "../support/process.h"
+#include "../support/tap.h"
 
 #define PAGES 64UL
 #define LENGTH (PAGES * PAGE)

@@ -11,7 +11,7 @@
 # What builds a kernel, beside its source package.
 DEBUG_TOOLS="dkms gcc libc6-dev bc bison flex libelf-dev lz4 xz-utils"
 
-# The checks cost memory and time. What TEST_SLOW does: tests/tap.h.
+# The checks cost memory and time. What TEST_SLOW does: tests/support/tap.h.
 DEBUG_SLOWNESS=8
 
 # debug_machine: what a guest with a debug kernel needs beyond what was asked.

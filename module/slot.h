@@ -10,7 +10,8 @@ struct address_space;
 
 /* A drop unmapped this folio, which is still the page's content. */
 #define DROPPABLE_SLOT_HELD	(1U << 0)
-/* It came by a read or a pin, and was zero then; dirty bits or its bytes tell
+/*
+ * It came by a read or a pin, and was zero then; dirty bits or its bytes tell
  * whether it still is.
  */
 #define DROPPABLE_SLOT_CLEAN	(1U << 1)

@@ -7,11 +7,6 @@ mapfile -t PROGRAMS < <(grep -l '^// vm:' tests/*.c | sed 's,.*/,,; s,\.c$,,')
 # The library's own tests, where there is a device.
 PROGRAMS+=(library)
 
-# What uses the device, rather than being it. By itself make check runs these on
-# the oldest kernels, which have no MAP_DROPPABLE, and on the newest, which has.
-# shellcheck disable=SC2034  # used by check and .ci/run
-USERS=(library shim tool) USERS_KERNELS=(5.10 6.1 7.3)
-
 # Those whose name has a dash are for special occasions.
 stock_kernels() {
 	tests/vm/run --list | awk '$1 !~ /-/ { print $1 }'

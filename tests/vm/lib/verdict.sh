@@ -25,7 +25,7 @@ CONDEMNING=(
 # names that a kernel lists its features by; a data race between functions of
 # the core, of which any kernel has some: a module's function is followed by its
 # name in brackets.
-INNOCENT='traps: |segfault at|droppable-vm:|kfence: initialized|mem auto-init|BUG: KCSAN: [^[]*$'
+INNOCENT='traps: |segfault at|droppable-vm:|kfence: initialized|mem auto-init|kcsan: [a-z-]* mode|BUG: KCSAN: [^[]*$'
 
 # test_log LOG: the part of the log that belongs to the test. Everything, when
 # the test never began.

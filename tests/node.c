@@ -123,17 +123,17 @@ static void hold_node(void)
 	}
 }
 
-/* No progress for that long. */
-static void want_stuck(volatile size_t *count, double seconds)
+/* In one and the same store for that long, not in making its pin. */
+static void want_in_a_store(double seconds)
 {
 	size_t last = (size_t)-1;
 	double since = now(), end = since + 60 * tap_slowness();
 
 	while (now() - since < seconds) {
 		if (now() > end)
-			fail("goes on, at %zu", *count);
-		if (*count != last) {
-			last = *count;
+			fail("goes on, at %zu", shared->stored);
+		if (shared->stored != last || !shared->storing) {
+			last = shared->stored;
 			since = now();
 		}
 		pause_seconds(0.02);
@@ -175,8 +175,7 @@ static pid_t start_storing(void)
 		}
 		_exit(0);
 	}
-	want_stuck(&shared->stored, 2);
-	want(shared->storing);
+	want_in_a_store(2);
 	want(alive(child));
 	return child;
 }

@@ -5,7 +5,9 @@
  * memory, and so the one that RLIMIT_MEMLOCK limits.
  *
  * A pin is a reference to each of its folios; what that does to a drop, a
- * discard and a fault is what anybody's pin does (contract line 18).
+ * discard and a fault is what anybody's pin does (contract line 18).  Besides, it
+ * takes them off the list_lru: reclaim that can't have them needn't look at them,
+ * however many they are.
  */
 
 #include <linux/bitmap.h>
@@ -23,6 +25,7 @@
 #include "file.h"
 #include "pin.h"
 #include "region.h"
+#include "shrink.h"
 #include "slot.h"
 #include "wait.h"
 
@@ -64,6 +67,26 @@ static int account(struct mm_struct *mm, unsigned long nr)
 	return -EPERM;
 }
 
+/*
+ * Where several pins have a folio it is back on the list when the first has
+ * ended, and reclaim then finds it held.
+ */
+static void put_on_list(struct droppable_slot *slot)
+{
+	if (!(slot->flags & DROPPABLE_SLOT_PINNED))
+		return;
+	slot->flags &= ~DROPPABLE_SLOT_PINNED;
+	droppable_lru_add(slot);
+}
+
+static void take_off_list(struct droppable_slot *slot)
+{
+	if (slot->flags & DROPPABLE_SLOT_PINNED)
+		return;
+	slot->flags |= DROPPABLE_SLOT_PINNED;
+	droppable_lru_del(slot);
+}
+
 /* Out of the store if nothing but the pin was left of it. */
 static void put_folio(struct folio *folio)
 {
@@ -78,8 +101,10 @@ static void put_folio(struct folio *folio)
 		return;
 	}
 	if (slot->flags & DROPPABLE_SLOT_HELD ||
-	    !droppable_region_remove_if_unused(folio))
+	    !droppable_region_remove_if_unused(folio)) {
+		put_on_list(slot);
 		folio_unlock(folio);
+	}
 	folio_put(folio);
 }
 
@@ -229,6 +254,7 @@ static struct folio *get_folio(struct droppable_region *region,
 	if (IS_ERR(folio))
 		return PTR_ERR(folio) == -EBUSY ? ERR_PTR(-EAGAIN) : folio;
 unlock:
+	take_off_list(droppable_slot_of(folio));
 	folio_unlock(folio);
 	return folio;
 }

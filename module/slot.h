@@ -17,11 +17,13 @@ struct address_space;
 #define DROPPABLE_SLOT_CLEAN	(1U << 1)
 /* A pin made it and nothing has mapped it yet: zero, discarded or not. */
 #define DROPPABLE_SLOT_FRESH	(1U << 2)
+/* A pin took it off the list_lru; the first one to end puts it back. */
+#define DROPPABLE_SLOT_PINNED	(1U << 3)
 
 /**
  * struct droppable_slot - what the module knows of one resident folio
  * @lru:	on the shrinker's list_lru, or on the list of the drop that
- *		isolated it
+ *		isolated it, or in none while a pin keeps it off
  * @region:	owner (invariant)
  * @folio:	the folio, whose ->private points back (invariant)
  * @index:	its place in region->folios (invariant)

@@ -9,7 +9,7 @@
  * in case they don't tell.
  *
  * They may be wrong for as long as nothing changes: what is free is in a node
- * that the task may not use, or what can be reclaimed is pinned.  Each try then
+ * that the task may not use, or what counts as reclaimable is held.  Each try then
  * has the core look at all there is, for milliseconds to seconds.  So who tries
  * again notes what they say before it does.  If they said yes and the try fails,
  * it waits until they say more, until something of ours is freed, or for so long

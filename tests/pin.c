@@ -126,6 +126,28 @@ TEST(keeps, "line 43: pinned pages outlast drops, the shrinkers and root's drop;
 	want_zero(area, LENGTH);
 }
 
+TEST(unseen, "line 43: reclaim doesn't even look at pinned pages, however many; it has them again when the pin is over")
+{
+	int fd = mem_open();
+	char *area = map_of(fd, LENGTH);
+	uint64_t once, twice;
+
+	need_device("pin");
+	fill(area, PAGES, TAG, 1);
+	once = pinned_of(fd, area, LENGTH, 0);
+	twice = pinned_of(fd, area, 16 * PAGE, 0);
+	write_file("/proc/sys/vm/drop_caches", "2");
+	want_eq(file_counter(fd, "resident"), PAGES);
+	want_eq(file_counter(fd, "pinned"), 0);
+	want_ok(try_unpin(fd, once));
+	write_file("/proc/sys/vm/drop_caches", "2");
+	want_eq(file_counter(fd, "resident"), 16);
+	want_ge(file_counter(fd, "pinned"), 16);
+	want_ok(try_unpin(fd, twice));
+	write_file("/proc/sys/vm/drop_caches", "2");
+	want_eq(file_counter(fd, "resident"), 0);
+}
+
 TEST(tells, "line 43: it tells how many pages were not there, and which; those are zero and pinned then")
 {
 	int fd = mem_open();

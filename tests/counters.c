@@ -794,7 +794,8 @@ TEST(counter_whole, "line 40: what was copied between two equal readings is whol
 	record_area = map_of(fd, RECORD * PAGE);
 	record = (volatile uint64_t *)record_area;
 	want_eq(pthread_create(&thread, NULL, drop_record, NULL), 0);
-	for (uint64_t generation = 1; now() < end; generation++) {
+	for (uint64_t generation = 1;
+	     race_goes_on(end, whole >= 10 && torn >= 10); generation++) {
 		uint64_t drops = counter->drops;
 		size_t bad = 0;
 

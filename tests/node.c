@@ -24,7 +24,8 @@
 #include "support/tap.h"
 
 #define NODE 1
-#define PAGES 64UL
+/* More than comes back for all that when the node is full. */
+#define PAGES 2048UL
 /* A table of pages is the core's to allocate, and it would kill for it. */
 #define TABLE (2 * MIB)
 #define CHUNK (16 * PAGE)
@@ -94,6 +95,13 @@ static char *tables_only(int fd, size_t length)
 	return area;
 }
 
+/*
+ * Seconds.  A page that isn't to be had needn't be the last one: what an earlier
+ * point has freed may still come back, and the kernel shrinks its own caches a
+ * little each time somebody asks.
+ */
+#define NO_MORE 1.0
+
 /* Holds all that the node has, to its last page. */
 static void hold_node(void)
 {
@@ -105,6 +113,7 @@ static void hold_node(void)
 	if (!hog) {
 		int fd = mem_open();
 		char *area = tables_only(fd, length);
+		double found = now();
 
 		oom_score("-1000");
 		bind_to_node();
@@ -112,8 +121,11 @@ static void hold_node(void)
 			if (try_pin(fd, area + at, step)) {
 				at += step;
 				shared->held = at;
+				found = now();
 			} else if (step > PAGE) {
 				step = PAGE;
+			} else if (now() - found < NO_MORE) {
+				pause_seconds(0.02);
 			} else {
 				shared->full = true;
 				pause();
@@ -177,6 +189,7 @@ static pid_t start_storing(void)
 	}
 	want_in_a_store(2);
 	want(alive(child));
+	note("%zu pages were still found", shared->stored);
 	return child;
 }
 
@@ -205,11 +218,11 @@ TEST(control, "line 24: control: an anonymous store with no memory left in its n
 }
 
 /*
- * Per cent of an emulated processor: one look at all that is held may just be
- * under way.  Was 85 to 99 when the counters were believed each time; what it is
- * in counted instructions, over half a minute, is in docs/design.md.
+ * Per cent of an emulated processor, where it is 0.7 to 1.9, for what is 0.0 to 0.7
+ * in counted instructions (GUEST_OPTIONS=--icount): line 24's 2 of a real one.  Was
+ * up to 50 while each look in vain was at all that is pinned.
  */
-#define MOST 50
+#define MOST 5.0
 
 TEST(waits, "line 24: a store with no memory left in its node waits: nobody is killed, and it goes on when there is memory")
 {
@@ -224,10 +237,10 @@ TEST(waits, "line 24: a store with no memory left in its node waits: nobody is k
 	/* Its second look at all there is may still be under way. */
 	pause_seconds(2);
 	cpu = cpu_seconds(child);
-	pause_seconds(3);
-	cpu = 100 * (cpu_seconds(child) - cpu) / 3;
+	pause_seconds(5);
+	cpu = 100 * (cpu_seconds(child) - cpu) / 5;
 	note("%.1f %% of a processor", cpu);
-	want_le(cpu, MOST);
+	want_le(cpu, MOST * tap_slowness());
 	want_eq(vmstat("oom_kill"), kills);
 	free_node();
 	want(wait_for(shared->stored > before, 10));
@@ -238,10 +251,10 @@ TEST(waits, "line 24: a store with no memory left in its node waits: nobody is k
 
 /*
  * Milliseconds.  A signal that comes while the core looks for something to reclaim
- * is seen when it has looked: at each page that is held, some 30000, several times.
- * On an emulated processor that takes 2 to 1800.
+ * is seen when it has looked.  On an emulated processor that takes 1 to 5; 2 to
+ * 1800 while it was a look at all that is pinned.
  */
-#define ONE_LOOK 5000
+#define ONE_LOOK 500
 
 static void want_ended_by(int number)
 {

@@ -548,7 +548,7 @@ TEST(direct_read, "line 18: O_DIRECT reads into it while it is dropped all the t
 	raced = mem_map(PAGES * PAGE);
 	want_eq(pthread_create(&thread, NULL, drop_thread, NULL), 0);
 	double end = race_end();
-	while (now() < end) {
+	while (race_goes_on(end, whole)) {
 		for (size_t i = 0; i < PAGES; i++) {
 			memset(raced + i * PAGE, 0x33, PAGE);
 			want_eq(pread(fd, raced + i * PAGE, PAGE, 0), PAGE);
@@ -678,7 +678,7 @@ static void hold_while_dropped(char *(*play)(char *area, char *other))
 	for (int i = 0; i < 2; i++)
 		places[i] = anon_map(2 * APART * PAGE);
 	want_eq(pthread_create(&thread, NULL, drop_all_thread, NULL), 0);
-	while (now() < end) {
+	while (race_goes_on(end, there)) {
 		char *area = places[round % 2], *at;
 
 		for (int i = 0; i < 2; i++)

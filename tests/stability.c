@@ -188,13 +188,12 @@ static void *shrink_thread(void *unused)
 static void run_model(uint64_t seed)
 {
 	struct model model = { .area = mem_map(PAGES * PAGE) };
-	double end = race_end(), give_up = end + 10 * tap_slowness();
+	double end = race_end();
 	size_t drops = 0, kept = 0;
 
 	note("seed %llx", (unsigned long long)seed);
 	/* A race in which all went before it was looked at says too little. */
-	for (unsigned int round = 1;
-	     now() < end || (!kept && now() < give_up); round++) {
+	for (unsigned int round = 1; race_goes_on(end, kept); round++) {
 		size_t first = random_next(&seed) % PAGES;
 		size_t count = random_next(&seed) % 64 + 1;
 		unsigned int generation = round % 4095 + 1;

@@ -27,6 +27,17 @@ static inline double race_end(void)
 	return now() + tap_race();
 }
 
+/*
+ * Whether it goes on: until its end, and somewhat longer if it has shown nothing
+ * yet, as where one of the threads got no processor.
+ */
+static inline bool race_goes_on(double end, bool shown)
+{
+	double late = shown ? 0 : 10 * tap_slowness();
+
+	return now() < end + late;
+}
+
 /* Polls; false when the time, longer in a slow guest, is over. */
 #define wait_for(condition, seconds) \
 	({ \

@@ -12,6 +12,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 
+#include "support/device.h"
 #include "support/file.h"
 #include "support/memory.h"
 #include "support/pattern.h"
@@ -47,7 +48,7 @@ static unsigned int lost_of(char *area, int fd, unsigned int round)
 	discard_around(area);
 	for_pinned(i)
 		fill(area + i * PAGE, 1, TAG, round);
-	write_file("/sys/class/misc/droppable/drop", "1");
+	write_file(DEVICE_SYSFS "drop", "1");
 	for_pinned(i)
 		lost += tally(area + i * PAGE, 1, TAG, round).whole != 1;
 	for_pinned(i) {

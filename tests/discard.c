@@ -15,15 +15,13 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include "support/cgroup.h"
+#include "support/device.h"
 #include "support/figures.h"
 #include "support/file.h"
 #include "support/memory.h"
@@ -37,27 +35,8 @@
 #define HELD 8UL
 #define RW (PROT_READ | PROT_WRITE)
 
-#define SYSFS "/sys/class/misc/droppable/"
-
 /* What a cgroup is charged may be this much behind, in each CPU's batch. */
 #define SLACK (MIB)
-
-static size_t device_counter(const char *name)
-{
-	char path[64], text[32];
-
-	snprintf(path, sizeof(path), SYSFS "%s", name);
-	want(try_read_file(path, text, sizeof(text)));
-	return strtoul(text, NULL, 10);
-}
-
-static char *map_of(int fd, size_t length)
-{
-	char *area = mmap(NULL, length, RW, MAP_SHARED, fd, 0);
-
-	want_ok(area);
-	return area;
-}
 
 static void discard(void *address, size_t length)
 {
@@ -78,7 +57,7 @@ static void want_returned(size_t size, double seconds,
 	child = spawn();
 	if (!child) {
 		int fd = mem_open();
-		char *area = map_of(fd, size);
+		char *area = device_map(fd, size);
 		size_t charged;
 		double began;
 
@@ -167,7 +146,7 @@ TEST(kept, "line 21: what was not discarded, or was written again at once, stays
 
 	need_device("fdinfo");
 	fd = mem_open();
-	area = map_of(fd, PAGES * PAGE);
+	area = device_map(fd, PAGES * PAGE);
 	fill(area, PAGES, TAG, 1);
 	for (int round = 0; round < 20; round++) {
 		discard(area, PAGES / 2 * PAGE);
@@ -358,7 +337,7 @@ static void want_held(size_t pages, unsigned int generation)
 static void want_discarded_held(double seconds)
 {
 	int fd = mem_open();
-	char *area = map_of(fd, PAGES * PAGE);
+	char *area = device_map(fd, PAGES * PAGE);
 
 	fill(area, PAGES, TAG, 1);
 	hold(area, HELD);
@@ -434,7 +413,7 @@ static void give_all(char *area, size_t size)
 {
 	(void)area;
 	(void)size;
-	write_file(SYSFS "drop", "1\n");
+	write_file(DEVICE_SYSFS "drop", "1\n");
 }
 
 TEST(drop_returned, "line 22: a drop by ioctl, and one of everything, returns the memory at once")
@@ -503,11 +482,11 @@ TEST(drop_file, "line 22: a drop of an open file drops all its mappings, and no 
 	copy = dup(fd);
 	want_ok(copy);
 	for (int i = 0; i < 3; i++) {
-		areas[i] = map_of(fd, PAGES * PAGE);
+		areas[i] = device_map(fd, PAGES * PAGE);
 		fill(areas[i], PAGES, TAG + i, 1);
 	}
 	want_ok(mprotect(areas[1] + PAGE, PAGE, PROT_READ));
-	other = map_of(second, PAGES * PAGE);
+	other = device_map(second, PAGES * PAGE);
 	fill(other, PAGES, TAG + 9, 1);
 
 	drop = dropped_by(copy, NULL, 0, DROPPABLE_DROP_FILE);
@@ -538,7 +517,7 @@ static void want_spares(unsigned int flags, bool child_drops)
 	int to_child[2], to_parent[2];
 	struct droppable_drop drop;
 	int fd = mem_open();
-	char *area = map_of(fd, PAGES * PAGE);
+	char *area = device_map(fd, PAGES * PAGE);
 	size_t length = flags ? 0 : PAGES * PAGE;
 	void *address = flags & DROPPABLE_DROP_FILE ? NULL : area;
 	pid_t child;
@@ -601,7 +580,7 @@ TEST(drop_held, "line 22: a drop of a range, a mapping, a file, and of everythin
 	need_device("ioctl");
 	want(wait_for(!device_counter("resident"), 10));
 	fd = mem_open();
-	area = map_of(fd, PAGES * PAGE);
+	area = device_map(fd, PAGES * PAGE);
 	fill(area, HELD, TAG, 1);
 	hold(area, HELD);
 	for (int i = 0; i < 3; i++) {
@@ -621,14 +600,14 @@ TEST(drop_held, "line 22: a drop of a range, a mapping, a file, and of everythin
 	}
 	fill(area, PAGES, TAG, 6);
 	skipped[0] = file_counter(fd, "pinned");
-	write_file(SYSFS "drop", "1");
+	write_file(DEVICE_SYSFS "drop", "1");
 	want_eq(file_counter(fd, "resident"), HELD);
 	want_eq(device_counter("resident"), HELD);
 	want_ge(file_counter(fd, "pinned"), skipped[0] + HELD);
 	want_whole(area, HELD, TAG, 6);
 	want_zero(area + HELD * PAGE, (PAGES - HELD) * PAGE);
 	want_held(HELD, 6);
-	write_file(SYSFS "drop", "1");
+	write_file(DEVICE_SYSFS "drop", "1");
 	want_zero(area, PAGES * PAGE);
 }
 
@@ -649,7 +628,7 @@ TEST(drop_once, "line 22: beside a held page, which is tried again, what another
 
 	need_device("ioctl");
 	fd = mem_open();
-	area = map_of(fd, (1 + HELD) * PAGE);
+	area = device_map(fd, (1 + HELD) * PAGE);
 	fill(area, 1, TAG, 1);
 	hold(area, 1);
 	want_eq(pthread_create(&thread, NULL, refill_thread, area + PAGE), 0);
@@ -700,7 +679,7 @@ TEST(drop_all, "line 22: root's drop takes everything of everybody, also of anot
 		want_eq(read(ready[0], &byte, 1), 1);
 	fill(area, PAGES, TAG + 5, 1);
 	want_eq(device_counter("resident"), 3 * PAGES);
-	write_file(SYSFS "drop", "1");
+	write_file(DEVICE_SYSFS "drop", "1");
 	want_eq(device_counter("resident"), 0);
 	want_eq(write(go[1], "ab", 2), 2);
 	want_zero(area, PAGES * PAGE);
@@ -711,7 +690,7 @@ TEST(drop_all, "line 22: root's drop takes everything of everybody, also of anot
 static bool refused(const char *text, int error)
 {
 	errno = 0;
-	return !try_write_file(SYSFS "drop", text) && errno == error;
+	return !try_write_file(DEVICE_SYSFS "drop", text) && errno == error;
 }
 
 TEST(drop_all_refused, "line 22: any other value is EINVAL, an unprivileged user gets EACCES, and nothing is dropped")
@@ -733,8 +712,8 @@ TEST(drop_all_refused, "line 22: any other value is EINVAL, an unprivileged user
 	if (!child) {
 		become_nobody();
 		want(refused("1", EACCES));
-		want_errno(open(SYSFS "drop", O_RDONLY), EACCES);
-		want_ok(open(SYSFS "resident", O_RDONLY));
+		want_errno(open(DEVICE_SYSFS "drop", O_RDONLY), EACCES);
+		want_ok(open(DEVICE_SYSFS "resident", O_RDONLY));
 		_exit(0);
 	}
 	join(child);

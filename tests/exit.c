@@ -10,10 +10,8 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -21,8 +19,8 @@
 #include <unistd.h>
 
 #include "support/cgroup.h"
+#include "support/device.h"
 #include "support/figures.h"
-#include "support/file.h"
 #include "support/memory.h"
 #include "support/pattern.h"
 #include "support/process.h"
@@ -66,15 +64,6 @@ static bool is_back(struct figures *after, const struct figures *before)
 	       after->unreclaimable < before->unreclaimable + NOISE;
 }
 
-static bool none_resident(void)
-{
-	char text[32];
-
-	want(try_read_file("/sys/class/misc/droppable/resident", text,
-			   sizeof(text)));
-	return strtoul(text, NULL, 10) == 0;
-}
-
 /* Freed a little later is freed as well. */
 static void want_returned(const struct cgroup *group, struct figures before)
 {
@@ -85,7 +74,7 @@ static void want_returned(const struct cgroup *group, struct figures before)
 		     cgroup_get(group, "memory.current") / KIB);
 	if (!native) {
 		want(wait_for(module_references() == 0, 10));
-		want(wait_for(none_resident(), 10));
+		want(wait_for(!device_counter("resident"), 10));
 	}
 	if (!wait_for(is_back(&after, &before), 20))
 		fail("got KiB used %zu, KReclaimable %zu, SUnreclaim %zu, want about %zu, %zu, %zu",
@@ -181,7 +170,7 @@ TEST(control, "line 36: control: the figures do show what is not returned")
 		before.used + 10 * MIB);
 	if (!native) {
 		want_ge(module_references(), 1);
-		want(!none_resident());
+		want(!!device_counter("resident"));
 	}
 	mem_unmap(area, 16 * MIB);
 	want_returned(&group, before);

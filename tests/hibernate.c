@@ -12,9 +12,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
+#include "support/device.h"
 #include "support/disk.h"
 #include "support/file.h"
 #include "support/memory.h"
@@ -27,7 +27,6 @@
 #define SIZE (8 * MIB)
 #define PAGES (SIZE / PAGE)
 
-#define SYSFS "/sys/class/misc/droppable/"
 
 static void need_power(const char *file, const char *mode)
 {
@@ -47,14 +46,6 @@ static void choose(const char *file, const char *mode)
 	need_power(file, mode);
 	snprintf(path, sizeof(path), "/sys/power/%s", file);
 	write_file(path, mode);
-}
-
-static size_t device_resident(void)
-{
-	char text[32];
-
-	want(try_read_file(SYSFS "resident", text, sizeof(text)));
-	return strtoul(text, NULL, 10);
 }
 
 static volatile bool stop;
@@ -144,9 +135,9 @@ static void want_after_sleep(const char *state, bool dropped)
 		want_eq(read(go[0], &byte, 1), 1);
 	} else {
 		want_eq(read(ready[0], &byte, 1), 1);
-		want_eq(device_resident(), 2 * PAGES);
+		want_eq(device_counter("resident"), 2 * PAGES);
 		sleep_devices(state);
-		want_eq(device_resident(), dropped ? 0 : 2 * PAGES);
+		want_eq(device_counter("resident"), dropped ? 0 : 2 * PAGES);
 		want_eq(write(go[1], &byte, 1), 1);
 	}
 	if (dropped)
@@ -164,14 +155,14 @@ static void want_after_sleep(const char *state, bool dropped)
 TEST_WITHIN(all_dropped, 120, "line 23: on the way into hibernation all of it is dropped, whoever's it is, and can be written again")
 {
 	need_device("hibernation");
-	want(wait_for(!device_resident(), 10));
+	want(wait_for(!device_counter("resident"), 10));
 	want_after_sleep("disk", true);
 }
 
 TEST_WITHIN(suspended, 120, "line 4: suspending to RAM, or to idle, takes nothing")
 {
 	need_device("counter");
-	want(wait_for(!device_resident(), 10));
+	want(wait_for(!device_counter("resident"), 10));
 	want_after_sleep("freeze", false);
 	want_after_sleep("mem", false);
 }

@@ -27,6 +27,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "support/device.h"
 #include "support/figures.h"
 #include "support/file.h"
 #include "support/memory.h"
@@ -618,7 +619,7 @@ static bool try_command(unsigned int nth)
 
 	fill(area, PAGES, TAG, 1);
 	fail_nth(nth);
-	write_file("/sys/class/misc/droppable/drop", "1");
+	write_file(DEVICE_SYSFS "drop", "1");
 	failed = has_failed();
 	want_zero(area, LENGTH);
 	return failed;

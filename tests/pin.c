@@ -5,14 +5,11 @@
  */
 // vm: --mem 256 --smp 2
 #define _GNU_SOURCE
-#include <fcntl.h>
 #include <linux/droppable.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -20,6 +17,7 @@
 #include <unistd.h>
 
 #include "support/cgroup.h"
+#include "support/device.h"
 #include "support/figures.h"
 #include "support/file.h"
 #include "support/memory.h"
@@ -31,14 +29,6 @@
 #define PAGES 64UL
 #define LENGTH (PAGES * PAGE)
 #define RW (PROT_READ | PROT_WRITE)
-
-static char *map_of(int fd, size_t length)
-{
-	char *area = mmap(NULL, length, RW, MAP_SHARED, fd, 0);
-
-	want_ok(area);
-	return area;
-}
 
 static struct droppable_pin range_of(void *address, size_t length)
 {
@@ -87,19 +77,10 @@ static size_t vm_pin(void)
 	return process_status(getpid(), "VmPin");
 }
 
-static size_t all_resident(void)
-{
-	char text[32];
-
-	want(try_read_file("/sys/class/misc/droppable/resident", text,
-			   sizeof(text)));
-	return strtoul(text, NULL, 10);
-}
-
 TEST(keeps, "line 43: pinned pages outlast drops, the shrinkers and root's drop; unpinned ones don't, nor do their neighbours")
 {
 	int fd = mem_open();
-	char *area = map_of(fd, LENGTH);
+	char *area = device_map(fd, LENGTH);
 	struct droppable_drop drop;
 	uint64_t id;
 
@@ -110,7 +91,7 @@ TEST(keeps, "line 43: pinned pages outlast drops, the shrinkers and root's drop;
 	want_eq(file_counter(fd, "locked"), 16);
 	write_file("/proc/sys/vm/drop_caches", "2");
 	want_eq(file_counter(fd, "resident"), 16);
-	write_file("/sys/class/misc/droppable/drop", "1");
+	write_file(DEVICE_SYSFS "drop", "1");
 	drop = drop_of(fd, area, LENGTH);
 	want_eq(drop.dropped, 0);
 	want_eq(drop.pinned, 16);
@@ -129,7 +110,7 @@ TEST(keeps, "line 43: pinned pages outlast drops, the shrinkers and root's drop;
 TEST(unseen, "line 43: reclaim doesn't even look at pinned pages, however many; it has them again when the pin is over")
 {
 	int fd = mem_open();
-	char *area = map_of(fd, LENGTH);
+	char *area = device_map(fd, LENGTH);
 	uint64_t once, twice;
 
 	need_device("pin");
@@ -151,7 +132,7 @@ TEST(unseen, "line 43: reclaim doesn't even look at pinned pages, however many; 
 TEST(tells, "line 43: it tells how many pages were not there, and which; those are zero and pinned then")
 {
 	int fd = mem_open();
-	char *area = map_of(fd, LENGTH);
+	char *area = device_map(fd, LENGTH);
 	struct droppable_pin pin = range_of(area, 32 * PAGE);
 	unsigned char vec[33];
 
@@ -178,7 +159,7 @@ TEST(tells, "line 43: it tells how many pages were not there, and which; those a
 TEST(whole, "line 43: with DROPPABLE_PIN_WHOLE all is pinned, or nothing, and no page is made")
 {
 	int fd = mem_open();
-	char *area = map_of(fd, LENGTH);
+	char *area = device_map(fd, LENGTH);
 	struct droppable_pin pin = range_of(area, LENGTH);
 
 	need_device("pin");
@@ -202,7 +183,7 @@ TEST(whole, "line 43: with DROPPABLE_PIN_WHOLE all is pinned, or nothing, and no
 TEST(untouched, "line 43: what was never touched can be pinned, and stored to then")
 {
 	int fd = mem_open();
-	char *area = map_of(fd, LENGTH);
+	char *area = device_map(fd, LENGTH);
 
 	need_device("pin");
 	pinned_of(fd, area, LENGTH, PAGES);
@@ -214,7 +195,7 @@ TEST(untouched, "line 43: what was never touched can be pinned, and stored to th
 TEST(many, "line 43: a page may be pinned several times, and stays until the last is over")
 {
 	int fd = mem_open();
-	char *area = map_of(fd, LENGTH);
+	char *area = device_map(fd, LENGTH);
 	uint64_t ids[50];
 
 	need_device("pin");
@@ -235,7 +216,7 @@ TEST(many, "line 43: a page may be pinned several times, and stays until the las
 TEST(split, "line 43: also in a mapping that mprotect split, and what mremap moved stays pinned")
 {
 	int fd = mem_open();
-	char *area = map_of(fd, LENGTH), *place = anon_map(LENGTH);
+	char *area = device_map(fd, LENGTH), *place = anon_map(LENGTH);
 	uint64_t id;
 
 	need_device("pin");
@@ -261,7 +242,7 @@ TEST(split, "line 43: also in a mapping that mprotect split, and what mremap mov
 TEST(discarded, "line 43: MADV_DONTNEED and munmap take pinned pages out; when the pin ends the memory is returned")
 {
 	int fd = mem_open();
-	char *area = map_of(fd, LENGTH);
+	char *area = device_map(fd, LENGTH);
 	uint64_t id;
 
 	need_device("pin");
@@ -294,7 +275,7 @@ TEST(limit, "line 43: an unprivileged user pins as much as RLIMIT_MEMLOCK allows
 	want_ok(setrlimit(RLIMIT_MEMLOCK, &limit));
 	become_nobody();
 	fd = mem_open();
-	area = map_of(fd, LENGTH);
+	area = device_map(fd, LENGTH);
 	fill(area, PAGES, TAG, 1);
 	pin = range_of(area, 11 * PAGE);
 	want_errno(try_pin(fd, &pin), EPERM);
@@ -372,7 +353,7 @@ TEST(wrong_arguments, "line 43: every wrong argument has its errno, and pins not
 TEST(unknown_bits, "line 43: every flag but DROPPABLE_PIN_WHOLE, and every bit of a reserved field, is EINVAL, to pin and to unpin")
 {
 	int fd = mem_open();
-	char *area = map_of(fd, LENGTH);
+	char *area = device_map(fd, LENGTH);
 	struct droppable_unpin good = { 0 }, unpin;
 	struct droppable_pin pin;
 
@@ -411,7 +392,7 @@ TEST(unknown_bits, "line 43: every flag but DROPPABLE_PIN_WHOLE, and every bit o
 TEST(unwritable, "line 43: where the answer can't be written, it is EFAULT and nothing stays pinned")
 {
 	int fd = mem_open();
-	char *area = map_of(fd, LENGTH), *edge = anon_map(2 * PAGE);
+	char *area = device_map(fd, LENGTH), *edge = anon_map(2 * PAGE);
 	struct droppable_pin *pin = (void *)edge;
 
 	need_device("pin");
@@ -440,7 +421,7 @@ TEST(unwritable, "line 43: where the answer can't be written, it is EFAULT and n
 TEST(closed, "line 43: closing a descriptor of the open file ends the process's pins, and no other's")
 {
 	int fd = mem_open(), copy = dup(fd), second = mem_open();
-	char *area = map_of(fd, LENGTH), *other = map_of(second, LENGTH);
+	char *area = device_map(fd, LENGTH), *other = device_map(second, LENGTH);
 	int to_child[2], to_parent[2];
 	char byte = 0;
 	pid_t child;
@@ -493,11 +474,11 @@ TEST(ended, "line 43: exit, exec, SIGKILL and munmap end the pins too, though an
 	pid_t child;
 
 	need_device("pin");
-	want(wait_for(!all_resident(), 10));
+	want(wait_for(!device_counter("resident"), 10));
 	for (int way = 0; way < 3; way++) {
 		child = spawn();
 		if (!child) {
-			area = map_of(fd, LENGTH);
+			area = device_map(fd, LENGTH);
 			fill(area, PAGES, TAG, 1);
 			pinned_of(fd, area, LENGTH, 0);
 			want_eq(file_counter(fd, "locked"), PAGES);
@@ -514,15 +495,15 @@ TEST(ended, "line 43: exit, exec, SIGKILL and munmap end the pins too, though an
 		else
 			join(child);
 		want_eq(file_counter(fd, "locked"), 0);
-		want(wait_for(!all_resident(), 5));
+		want(wait_for(!device_counter("resident"), 5));
 	}
-	area = map_of(fd, LENGTH);
+	area = device_map(fd, LENGTH);
 	fill(area, PAGES, TAG, 1);
 	pinned_of(fd, area, LENGTH, 0);
 	mem_unmap(area, LENGTH);
 	want_eq(file_counter(fd, "locked"), 0);
 	want_eq(vm_pin(), 0);
-	want_eq(all_resident(), 0);
+	want_eq(device_counter("resident"), 0);
 }
 
 TEST(stale, "line 43: the id of a pin that munmap ended is ENOENT, and no later pin's")
@@ -532,10 +513,10 @@ TEST(stale, "line 43: the id of a pin that munmap ended is ENOENT, and no later 
 	char *area;
 
 	need_device("pin");
-	area = map_of(fd, LENGTH);
+	area = device_map(fd, LENGTH);
 	id = pinned_of(fd, area, LENGTH, PAGES);
 	mem_unmap(area, LENGTH);
-	area = map_of(fd, LENGTH);
+	area = device_map(fd, LENGTH);
 	later = pinned_of(fd, area, LENGTH, PAGES);
 	want_errno(try_unpin(fd, id), ENOENT);
 	want_eq(file_counter(fd, "locked"), PAGES);
@@ -584,7 +565,7 @@ TEST(guessed_id, "line 43: another thread may guess the id of a pin and end it b
 	on_one_processor();
 	guessed.fd = mem_open();
 	guessed.next = 1;
-	area = map_of(guessed.fd, LENGTH);
+	area = device_map(guessed.fd, LENGTH);
 	want_eq(pthread_create(&thread, NULL, guess_thread, NULL), 0);
 	while (now() < end) {
 		struct droppable_pin pin = range_of(area, LENGTH);
@@ -616,7 +597,7 @@ TEST(pressure, "line 43: at a cgroup's limit the pinned pages stay and the other
 
 		cgroup_enter(&group);
 		fd = mem_open();
-		area = map_of(fd, 16 * MIB);
+		area = device_map(fd, 16 * MIB);
 		fill(area, pages, TAG, 1);
 		pinned_of(fd, area, 4 * MIB, 0);
 		anonymous = anon_map(16 * MIB);
@@ -666,7 +647,7 @@ TEST(races, "line 43: what was stored under a pin is there until it ends, while 
 
 	need_device("pin");
 	raced.fd = mem_open();
-	raced.area = map_of(raced.fd, LENGTH);
+	raced.area = device_map(raced.fd, LENGTH);
 	want_eq(pthread_create(&threads[0], NULL, drop_thread, NULL), 0);
 	want_eq(pthread_create(&threads[1], NULL, discard_thread, NULL), 0);
 	while (now() < end || rounds < 10) {

@@ -27,6 +27,7 @@
 #include <unistd.h>
 
 #include "support/cgroup.h"
+#include "support/device.h"
 #include "support/figures.h"
 #include "support/file.h"
 #include "support/memory.h"
@@ -661,7 +662,7 @@ static void *drop_all_thread(void *unused)
 {
 	(void)unused;
 	while (!stop)
-		write_file("/sys/class/misc/droppable/drop", "1");
+		write_file(DEVICE_SYSFS "drop", "1");
 	return NULL;
 }
 

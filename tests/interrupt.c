@@ -22,6 +22,8 @@
 #include "support/starved.h"
 #include "support/tap.h"
 
+#define TAG 0x1247
+
 /* As compare prints it; glibc has it since 2.32 only. */
 static const char *signal_name(int number)
 {
@@ -161,7 +163,7 @@ static pid_t start_calling(enum call call)
 		count_signals();
 		prepare_call(call);
 		settle();
-		area = empty_area(PAGES * PAGE);
+		area = empty_area(STARVED_PAGES * PAGE);
 		cgroup_enter(&starved.group);
 		shared->started = 1;
 		shared->result = do_call(call, area);

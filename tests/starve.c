@@ -26,6 +26,8 @@
 #include "support/starved.h"
 #include "support/tap.h"
 
+#define TAG 0x57a4
+
 TEST(control, "line 24: control: an anonymous store in such a cgroup does kill the victim")
 {
 	pid_t child;
@@ -168,8 +170,10 @@ static void *protect_thread(void *other)
 		mprotect(other, PAGE, PROT_READ);
 		mprotect(other, PAGE, PROT_READ | PROT_WRITE);
 		if (stored_to) {
-			want_ok(madvise(stored_to, PAGES * PAGE, MADV_RANDOM));
-			want_ok(madvise(stored_to, PAGES * PAGE, MADV_NORMAL));
+			want_ok(madvise(stored_to, STARVED_PAGES * PAGE,
+					MADV_RANDOM));
+			want_ok(madvise(stored_to, STARVED_PAGES * PAGE,
+					MADV_NORMAL));
 		}
 		changed(began);
 	}
@@ -246,7 +250,7 @@ TEST(maps_meanwhile, "line 24: while a store waits, the address space can be cha
 		char *area;
 
 		settle();
-		area = empty_area(PAGES * PAGE);
+		area = empty_area(STARVED_PAGES * PAGE);
 		waiter = clone(store_in_group, stack + 64 * KIB,
 			       CLONE_VM | CLONE_FILES | SIGCHLD, area);
 		want_ok(waiter);
@@ -256,10 +260,10 @@ TEST(maps_meanwhile, "line 24: while a store waits, the address space can be cha
 
 			memset(other, 1, 8 * PAGE);
 			want_ok(munmap(other, MIB));
-			other = mem_map(PAGES * PAGE);
-			fill(other, PAGES, TAG, 1);
-			want_whole(other, PAGES, TAG, 1);
-			mem_unmap(other, PAGES * PAGE);
+			other = mem_map(STARVED_PAGES * PAGE);
+			fill(other, STARVED_PAGES, TAG, 1);
+			want_whole(other, STARVED_PAGES, TAG, 1);
+			mem_unmap(other, STARVED_PAGES * PAGE);
 			changed(began);
 		}
 		join(waiter);

@@ -22,6 +22,7 @@
 #include "support/tap.h"
 #include "support/tracing.h"
 
+#define TAG 0x3a4e
 #define ROUNDS 4
 #define OURS 256UL
 

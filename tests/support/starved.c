@@ -141,17 +141,17 @@ pid_t start_storing(void (*first)(void))
 		if (first)
 			first();
 		settle();
-		area = empty_area(PAGES * PAGE);
+		area = empty_area(STARVED_PAGES * PAGE);
 		cgroup_enter(&starved.group);
 		stored_to = area;
 		shared->started = 1;
-		for (size_t i = 0; i < PAGES; i++) {
+		for (size_t i = 0; i < STARVED_PAGES; i++) {
 			area[i * PAGE + i] = 'a';
 			if (!shared->stores++)
 				shared->stored = now();
 		}
 		shared->done = 1;
-		for (size_t i = 0; i < PAGES; i++) {
+		for (size_t i = 0; i < STARVED_PAGES; i++) {
 			if (area[i * PAGE + i] != 'a' && area[i * PAGE + i])
 				_exit(3);
 		}

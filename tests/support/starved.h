@@ -17,8 +17,8 @@
 #include "cgroup.h"
 #include "tap.h"
 
-#define PAGES 16UL
-#define TAG 0x57a4
+/* That who stores there stores to. */
+#define STARVED_PAGES 16UL
 
 /*
  * "At once", in milliseconds: well below the second after which a waiter looks
@@ -73,7 +73,7 @@ char *empty_area(size_t length);
 void count_signals(void);
 
 /*
- * A process that stores into each of PAGES pages, in a group filled before.
+ * A process that stores into each of STARVED_PAGES, in a group filled before.
  * First, outside of it, it calls that function, if there is one.
  */
 pid_t start_storing(void (*first)(void));

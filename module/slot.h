@@ -17,7 +17,11 @@ struct address_space;
 #define DROPPABLE_SLOT_CLEAN	(1U << 1)
 /* A pin made it and nothing has mapped it yet: zero, discarded or not. */
 #define DROPPABLE_SLOT_FRESH	(1U << 2)
-/* A pin took it off the list_lru; the first one to end puts it back. */
+/*
+ * A pin took it off the list_lru; the first one to end puts it back.  Never set in
+ * a slot that a drop has isolated: the pin's reference, which outlasts the flag,
+ * keeps it from being.
+ */
 #define DROPPABLE_SLOT_PINNED	(1U << 3)
 
 /**

@@ -121,6 +121,20 @@ static void drop_when_asleep(pid_t child, void *area)
 		mem_drop(area, LENGTH);
 }
 
+/* A process that waits for the drop of a whole mapping. */
+static pid_t start_reading(int fd, const struct sigaction *action)
+{
+	pid_t child = spawn();
+
+	if (!child) {
+		if (action)
+			want_ok(sigaction(SIGUSR1, action, NULL));
+		want_eq(drops_read(fd), PAGES);
+		_exit(0);
+	}
+	return child;
+}
+
 TEST(read_blocks, "line 40: a read(2) without O_NONBLOCK sleeps until the next drop")
 {
 	int fd = device_open();
@@ -128,11 +142,7 @@ TEST(read_blocks, "line 40: a read(2) without O_NONBLOCK sleeps until the next d
 	pid_t child;
 
 	fill(area, PAGES, TAG, 1);
-	child = spawn();
-	if (!child) {
-		want_eq(drops_read(fd), PAGES);
-		_exit(0);
-	}
+	child = start_reading(fd, NULL);
 	drop_when_asleep(child, area);
 	join(child);
 }
@@ -232,12 +242,7 @@ TEST(read_restarts, "line 40: with SA_RESTART it goes on sleeping until the next
 	pid_t child;
 
 	fill(area, PAGES, TAG, 1);
-	child = spawn();
-	if (!child) {
-		want_ok(sigaction(SIGUSR1, &action, NULL));
-		want_eq(drops_read(fd), PAGES);
-		_exit(0);
-	}
+	child = start_reading(fd, &action);
 	drop_when_asleep(child, NULL);
 	want_ok(kill(child, SIGUSR1));
 	drop_when_asleep(child, area);

@@ -221,11 +221,12 @@ static bool collect(struct droppable_region *region, pgoff_t *index,
 		if (droppable_slot_pinned(folio, 1)) {
 			note_held(held, at);
 			folio_unlock(folio);
-		} else {
-			droppable_lru_del(slot);
-			droppable_drop_isolated(slot, batch);
-			nr++;
+			droppable_slot_put(folio);
+			continue;
 		}
+		droppable_lru_del(slot);
+		droppable_drop_isolated(slot, batch);
+		nr++;
 		/* The store's reference keeps what is isolated. */
 		folio_put(folio);
 		if (nr == DROPPABLE_DROP_BATCH)

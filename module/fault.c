@@ -59,7 +59,7 @@ bool droppable_fault_revives(struct droppable_region *region,
 
 /*
  * Makes it the page's content, as 1 or a zeroed one, as 0; -ENOENT: it is out of
- * the store, and unlocked.  -EAGAIN: it must not be mapped just now.
+ * the store, unlocked and put.  -EAGAIN: it must not be mapped just now.
  */
 static int revive(struct droppable_region *region, struct folio *folio,
 		  pgoff_t index, unsigned long address)
@@ -102,10 +102,11 @@ static struct folio *find_folio(struct droppable_region *region,
 		err = revive(region, folio, index, address);
 	if (err >= 0)
 		return folio;
-	if (err != -ENOENT)
-		folio_unlock(folio);
-	folio_put(folio);
-	return err == -ENOENT ? NULL : ERR_PTR(-EEXIST);
+	if (err == -ENOENT)
+		return NULL;
+	folio_unlock(folio);
+	droppable_slot_put(folio);
+	return ERR_PTR(-EEXIST);
 }
 
 /* Takes the place of one of the region's zeros, the oldest first. */

@@ -5,9 +5,9 @@
  * memory, and so the one that RLIMIT_MEMLOCK limits.
  *
  * A pin is a reference to each of its folios; what that does to a drop, a
- * discard and a fault is what anybody's pin does (contract line 18).  Besides, it
- * takes them off the list_lru: reclaim that can't have them needn't look at them,
- * however many they are.
+ * discard and a fault is what anybody's pin does (contract line 18).  Besides, they
+ * are off the list_lru until the last pin ends: reclaim that can't have them
+ * needn't look at them, however many they are.
  */
 
 #include <linux/bitmap.h>
@@ -67,24 +67,21 @@ static int account(struct mm_struct *mm, unsigned long nr)
 	return -EPERM;
 }
 
-/*
- * Where several pins have a folio it is back on the list when the first has
- * ended, and reclaim then finds it held.
- */
-static void put_on_list(struct droppable_slot *slot)
+/* The first of its pins takes a slot off the list. */
+static int add_pin(struct droppable_slot *slot)
 {
-	if (!(slot->flags & DROPPABLE_SLOT_PINNED))
-		return;
-	slot->flags &= ~DROPPABLE_SLOT_PINNED;
-	droppable_lru_add(slot);
+	if (slot->pins == DROPPABLE_SLOT_PINS_MAX)
+		return -ENOMEM;
+	if (!slot->pins++)
+		droppable_lru_del(slot);
+	return 0;
 }
 
-static void take_off_list(struct droppable_slot *slot)
+/* The last puts it back. */
+static void remove_pin(struct droppable_slot *slot)
 {
-	if (slot->flags & DROPPABLE_SLOT_PINNED)
-		return;
-	slot->flags |= DROPPABLE_SLOT_PINNED;
-	droppable_lru_del(slot);
+	if (!--slot->pins)
+		droppable_lru_add(slot);
 }
 
 /* Out of the store if nothing but the pin was left of it. */
@@ -102,10 +99,12 @@ static void put_folio(struct folio *folio)
 	}
 	if (slot->flags & DROPPABLE_SLOT_HELD ||
 	    !droppable_region_remove_if_unused(folio)) {
-		put_on_list(slot);
+		remove_pin(slot);
 		folio_unlock(folio);
+		droppable_slot_put(folio);
+	} else {
+		folio_put(folio);
 	}
-	folio_put(folio);
 }
 
 static void free_pin(struct pin *pin)
@@ -215,7 +214,6 @@ static struct folio *find_folio(struct droppable_region *region,
 	if (!droppable_fault_revives(region, folio, address)) {
 		/* Discarded.  Not in its place: somebody may look at it. */
 		droppable_region_remove(folio);
-		folio_put(folio);
 		return NULL;
 	}
 	if (droppable_slot_of(folio)->flags & DROPPABLE_SLOT_FRESH)
@@ -238,13 +236,14 @@ static struct folio *get_folio(struct droppable_region *region,
 			       unsigned long address, bool make, bool *whole)
 {
 	struct folio *folio = find_folio(region, vma, address);
+	int err;
 
 	*whole = false;
 	if (IS_ERR(folio))
 		return folio;
 	if (folio) {
 		*whole = !droppable_slot_is_zero(folio);
-		goto unlock;
+		goto add;
 	}
 	if (!make)
 		return NULL;
@@ -253,10 +252,13 @@ static struct folio *get_folio(struct droppable_region *region,
 					  DROPPABLE_SLOT_CLEAN, DROPPABLE_GFP);
 	if (IS_ERR(folio))
 		return PTR_ERR(folio) == -EBUSY ? ERR_PTR(-EAGAIN) : folio;
-unlock:
-	take_off_list(droppable_slot_of(folio));
+add:
+	err = add_pin(droppable_slot_of(folio));
 	folio_unlock(folio);
-	return folio;
+	if (!err)
+		return folio;
+	droppable_slot_put(folio);
+	return ERR_PTR(err);
 }
 
 /* Fills @pin, and sets the bits of those pages that were there. */

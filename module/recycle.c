@@ -29,7 +29,7 @@ static struct droppable_slot *try_isolate(struct droppable_region *region,
 	slot = droppable_slot_of(folio);
 	if (droppable_slot_pinned(folio, 1)) {
 		folio_unlock(folio);
-		folio_put(folio);
+		droppable_slot_put(folio);
 		return NULL;
 	}
 	droppable_lru_del(slot);

@@ -144,27 +144,30 @@ static bool is_held(struct droppable_slot *slot, unsigned int how, u32 time)
 	       !droppable_time_after(time, slot->held_at);
 }
 
-/* What droppable_region_reap() returns, of one folio. */
+/* What droppable_region_reap() returns, of one folio, which is put. */
 static unsigned int reap_folio(struct folio *folio, unsigned int how, u32 time)
 {
 	struct droppable_slot *slot = droppable_slot_of(folio);
+	unsigned int left = 0;
 
-	if (folio_mapped(folio) || is_held(slot, how, time)) {
-		folio_unlock(folio);
+	if (folio_mapped(folio) || is_held(slot, how, time))
+		goto unlock;
+	slot->flags &= ~DROPPABLE_SLOT_HELD;
+	if (droppable_region_remove_if_unused(folio)) {
+		folio_put(folio);
 		return 0;
 	}
-	slot->flags &= ~DROPPABLE_SLOT_HELD;
-	if (droppable_region_remove_if_unused(folio))
-		return 0;
+	left = DROPPABLE_REAP_LEFT_HELD;
+unlock:
 	folio_unlock(folio);
-	return DROPPABLE_REAP_LEFT_HELD;
+	droppable_slot_put(folio);
+	return left;
 }
 
 static unsigned int reap_index(struct droppable_region *region, pgoff_t index,
 			       unsigned int how, u32 time)
 {
 	struct folio *folio;
-	unsigned int left;
 
 	if (how & DROPPABLE_REAP_WAIT)
 		folio = droppable_region_lock_folio(region, index);
@@ -173,9 +176,7 @@ static unsigned int reap_index(struct droppable_region *region, pgoff_t index,
 	if (!folio)
 		return xa_load(&region->folios, index) ?
 			DROPPABLE_REAP_LEFT_LOCKED : 0;
-	left = reap_folio(folio, how, time);
-	folio_put(folio);
-	return left;
+	return reap_folio(folio, how, time);
 }
 
 /*
@@ -233,7 +234,6 @@ static void region_remove_all(struct droppable_region *region)
 		if (!folio)
 			continue;	/* dropped just now */
 		droppable_region_remove(folio);
-		folio_put(folio);
 		cond_resched();
 	}
 }
@@ -510,18 +510,23 @@ static void free_slot(struct droppable_slot *slot)
 
 /**
  * droppable_region_remove - take a folio out of the store, held or not
- * @folio:	locked, mapped by nobody, with a reference of the caller's;
- *		comes back unlocked
+ * @folio:	locked, mapped by nobody, with a reference of the caller's: both
+ *		are given up here
  *
- * What others hold is theirs, and not zeroed.
+ * What others hold is theirs, and not zeroed.  Who only looked it up zeroes it
+ * if his reference is the last (droppable_slot_put()), as we do.
  */
 void droppable_region_remove(struct folio *folio)
 {
 	struct droppable_slot *slot = droppable_slot_of(folio);
 
-	if (!droppable_region_take_out(slot, 1, droppable_slot_scrubs()))
-		xa_erase(&slot->region->folios, slot->index);
+	if (droppable_region_remove_if_unused(folio)) {
+		folio_put(folio);
+		return;
+	}
+	xa_erase(&slot->region->folios, slot->index);
 	free_slot(slot);
+	droppable_slot_put(folio);
 }
 
 /**

@@ -42,14 +42,14 @@ struct list_lru *droppable_lru(void)
 void droppable_lru_add(struct droppable_slot *slot)
 {
 	VM_WARN_ON_ONCE(!folio_test_locked(slot->folio));
-	VM_WARN_ON_ONCE(slot->flags & DROPPABLE_SLOT_PINNED);
+	VM_WARN_ON_ONCE(slot->pins);
 	list_lru_add_obj(&lru, &slot->lru);
 }
 
 /**
  * droppable_lru_del - take a slot off
  * @slot:	on the list, as every slot in the store is while its folio is
- *		locked by somebody who has not isolated it, or kept off by a pin
+ *		locked by somebody who has not isolated it, or it is pinned
  */
 void droppable_lru_del(struct droppable_slot *slot)
 {

@@ -93,6 +93,7 @@ struct droppable_slot *droppable_slot_alloc(struct vm_area_struct *vma,
 	slot = on_node(slot, page_to_nid(page), gfp);
 	INIT_LIST_HEAD(&slot->lru);
 	slot->flags = 0;
+	slot->pins = 0;
 	slot->folio = page_folio(page);
 	folio_lock(slot->folio);	/* nobody else knows it: no wait */
 	if (droppable_charge_folio(slot->folio, vma->vm_file->f_mapping, slot,

@@ -17,21 +17,21 @@ struct address_space;
 #define DROPPABLE_SLOT_CLEAN	(1U << 1)
 /* A pin made it and nothing has mapped it yet: zero, discarded or not. */
 #define DROPPABLE_SLOT_FRESH	(1U << 2)
-/*
- * A pin took it off the list_lru; the first one to end puts it back.  Never set in
- * a slot that a drop has isolated: the pin's reference, which outlasts the flag,
- * keeps it from being.
- */
-#define DROPPABLE_SLOT_PINNED	(1U << 3)
+
+/* In a word with the number of pins: a slot's size is a cost of each page. */
+#define DROPPABLE_SLOT_FLAG_BITS	3
+#define DROPPABLE_SLOT_PINS_MAX	((1U << (32 - DROPPABLE_SLOT_FLAG_BITS)) - 1)
 
 /**
  * struct droppable_slot - what the module knows of one resident folio
  * @lru:	on the shrinker's list_lru, or on the list of the drop that
- *		isolated it, or in none while a pin keeps it off
+ *		isolated it, or in none while it is pinned
  * @region:	owner (invariant)
  * @folio:	the folio, whose ->private points back (invariant)
  * @index:	its place in region->folios (invariant)
  * @flags:	DROPPABLE_SLOT_*
+ * @pins:	DROPPABLE_IOC_PINs that have it; 0 in what a drop has isolated,
+ *		since a pin's reference, which outlasts this, keeps it from being
  * @held_at:	by droppable_reap_clock(), from before DROPPABLE_SLOT_HELD
  *
  * Born and freed with the folio's place in region->folios.  Everything in it
@@ -46,7 +46,8 @@ struct droppable_slot {
 	struct droppable_region *region;
 	struct folio *folio;
 	pgoff_t index;
-	unsigned int flags;
+	u32 flags : DROPPABLE_SLOT_FLAG_BITS;
+	u32 pins : 32 - DROPPABLE_SLOT_FLAG_BITS;
 	u32 held_at;
 };
 

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -20,7 +21,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <linux/droppable.h>
+
 #include "support/cgroup.h"
+#include "support/device.h"
 #include "support/figures.h"
 #include "support/file.h"
 #include "support/memory.h"
@@ -334,6 +338,70 @@ TEST(scrubbing, "without scrubbing")
 	say("given back by DROPPABLE_IOC_DROP, scrub=0",
 	    per_page(WRITE, DROP));
 	write_file(SCRUB, "1");
+}
+
+/* ---- pins ---- */
+
+struct pin_cost {
+	double pin;
+	double unpin;
+};
+
+/* Of pages that are there, so many by each pin; for a page. */
+static struct pin_cost pin_round(size_t pages)
+{
+	struct droppable_pin pin = { .len = pages * PAGE };
+	struct droppable_unpin unpin = { 0 };
+	int fd = device_open();
+	char *area = device_map(fd, SIZE);
+	struct pin_cost cost;
+	uint64_t first = 0;
+
+	write_each(area);
+	cost.pin = instructions();
+	for (size_t at = 0; at < SIZE; at += pin.len) {
+		pin.addr = (uintptr_t)area + at;
+		want_ok(ioctl(fd, DROPPABLE_IOC_PIN, &pin));
+		want_eq(pin.dropped, 0);
+		if (!at)
+			first = pin.id;
+	}
+	cost.pin = instructions() - cost.pin;
+	cost.unpin = instructions();
+	/* One after the other: nobody else has the file. */
+	for (unpin.id = first; unpin.id <= pin.id; unpin.id++)
+		want_ok(ioctl(fd, DROPPABLE_IOC_UNPIN, &unpin));
+	cost.unpin = instructions() - cost.unpin;
+	mem_unmap(area, SIZE);
+	close(fd);
+	return (struct pin_cost){ cost.pin / (double)PAGES,
+				  cost.unpin / (double)PAGES };
+}
+
+static struct pin_cost pin_best(size_t pages)
+{
+	struct pin_cost best = { 1e18, 1e18 };
+
+	for (int i = 0; i < ROUNDS; i++) {
+		struct pin_cost cost = pin_round(pages);
+
+		best.pin = least(best.pin, cost.pin);
+		best.unpin = least(best.unpin, cost.unpin);
+	}
+	return best;
+}
+
+TEST(pins, "pins, of a page and of many")
+{
+	struct pin_cost one, all;
+
+	need_device("pins");
+	one = pin_best(1);
+	all = pin_best(PAGES);
+	say("pinned, a page at a time", one.pin);
+	say("unpinned, a page at a time", one.unpin);
+	say("pinned, all at once, per page", all.pin);
+	say("unpinned, all at once, per page", all.unpin);
 }
 
 /* ---- looking how much there is ---- */

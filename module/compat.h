@@ -195,6 +195,12 @@ static inline void shrinker_free(struct shrinker *shrinker)
 #define list_lru_del_obj(lru, item)	list_lru_del(lru, item)
 #endif
 
+/* 6.3 exports dump_mm(), which these call under CONFIG_DEBUG_VM. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 3, 0)
+#define mmap_assert_locked(mm)	     lockdep_assert_held(&(mm)->mmap_lock)
+#define mmap_assert_write_locked(mm) lockdep_assert_held_write(&(mm)->mmap_lock)
+#endif
+
 /* 6.13: the walk's callback no longer gets the lock, which it may not drop. */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 13, 0)
 typedef enum lru_status (*compat_lru_walk_cb)(struct list_head *item,

@@ -26,6 +26,9 @@
 /* Stretches of neighbours; what is held in earnest is rarely in many. */
 #define HELD_STRETCHES	16
 
+/* How many folios a drop of a range looks at for one batch. */
+#define LOOK_AT		(8 * DROPPABLE_DROP_BATCH)
+
 /**
  * struct droppable_held - what a drop of a range had to leave
  * @folios:	how many
@@ -187,8 +190,8 @@ bool droppable_drop_under_way(void)
  *
  * For who found nothing to drop where an OOM killer may be next: what others
  * have isolated and will free in a moment must not cost a process its life.  The
- * core throttles its reclaimers for that too.  Waits for 20 ms at most, whatever
- * locks the caller holds, and not after a fatal signal.
+ * core throttles its reclaimers for that too.  Waits for a tick and 20 ms at most,
+ * whatever locks the caller holds, and not after a fatal signal.
  */
 void droppable_drop_settle(void)
 {
@@ -208,11 +211,14 @@ static bool collect(struct droppable_region *region, pgoff_t *index,
 {
 	unsigned long at = *index;
 	struct folio *folio;
-	unsigned int nr = 0;
+	unsigned int nr = 0, looked = 0;
 
 	xa_for_each_range(&region->folios, at, folio, *index, last) {
 		struct droppable_slot *slot;
 
+		/* What was collected stays locked while it looks on. */
+		if (++looked > LOOK_AT)
+			return true;
 		*index = at + 1;
 		folio = droppable_region_lock_folio(region, at);
 		if (!folio)

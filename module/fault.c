@@ -77,6 +77,8 @@ static int revive(struct droppable_region *region, struct folio *folio,
 		return 1;
 	if (!droppable_slot_pinned(folio, 1)) {
 		clear_highpage(folio_page(folio, 0));
+		folio_clear_dirty(folio);
+		slot->flags |= DROPPABLE_SLOT_CLEAN;
 		return 0;
 	}
 	droppable_region_remove(folio);
@@ -109,6 +111,16 @@ static struct folio *find_folio(struct droppable_region *region,
 	return ERR_PTR(-EEXIST);
 }
 
+/*
+ * Makes one of region->zeros the caller's, if it says @old still; he has to say
+ * what it is then.
+ */
+static bool claim_zero(pgoff_t *zero, pgoff_t old)
+{
+	return READ_ONCE(*zero) == old &&
+	       cmpxchg(zero, old, DROPPABLE_ZERO_CLAIMED) == old;
+}
+
 /* Takes the place of one of the region's zeros, the oldest first. */
 static struct folio *reuse_zero(struct droppable_region *region, pgoff_t index)
 {
@@ -118,20 +130,21 @@ static struct folio *reuse_zero(struct droppable_region *region, pgoff_t index)
 		pgoff_t *zero = &region->zeros[(first + i) % DROPPABLE_ZEROS];
 		pgoff_t old = READ_ONCE(*zero);
 		struct folio *folio;
+		int err;
 
 		/* The instruction that faulted may need it too (line 27). */
-		if (old == ULONG_MAX || droppable_region_spares(region, old))
+		if (old >= DROPPABLE_ZERO_CLAIMED ||
+		    droppable_region_spares(region, old) ||
+		    !claim_zero(zero, old))
 			continue;
 		folio = droppable_recycle_zero(region, old, index);
-		if (PTR_ERR_OR_ZERO(folio) == -ENOMEM) {
-			WRITE_ONCE(*zero, ULONG_MAX);	/* no zero any more */
-			continue;
-		}
-		if (!IS_ERR(folio)) {
-			WRITE_ONCE(*zero, index);
+		err = PTR_ERR_OR_ZERO(folio);
+		if (!err)
 			WRITE_ONCE(region->zeros_at, first + i + 1);
-		}
-		return folio;
+		WRITE_ONCE(*zero, !err ? index :
+			   err == -ENOMEM ? old : DROPPABLE_ZERO_NONE);
+		if (err != -ENOMEM && err != -ENOENT)
+			return folio;
 	}
 	return ERR_PTR(-ENOMEM);
 }
@@ -144,7 +157,7 @@ static struct folio *new_zero(struct droppable_region *region,
 	int i;
 
 	for (i = 0; i < DROPPABLE_ZEROS; i++)
-		if (READ_ONCE(region->zeros[i]) == ULONG_MAX)
+		if (claim_zero(&region->zeros[i], DROPPABLE_ZERO_NONE))
 			break;
 	if (i == DROPPABLE_ZEROS)
 		return ERR_PTR(-ENOMEM);
@@ -152,8 +165,8 @@ static struct folio *new_zero(struct droppable_region *region,
 					  vmf->address & PAGE_MASK,
 					  DROPPABLE_SLOT_CLEAN,
 					  DROPPABLE_GFP_FREE);
-	if (!IS_ERR(folio))
-		WRITE_ONCE(region->zeros[i], index);
+	WRITE_ONCE(region->zeros[i],
+		   IS_ERR(folio) ? DROPPABLE_ZERO_NONE : index);
 	return folio;
 }
 
@@ -174,16 +187,18 @@ static struct folio *get_zero(struct droppable_region *region,
 static struct folio *get_new(struct droppable_region *region,
 			     struct vm_fault *vmf, pgoff_t index)
 {
+	bool store = vmf->flags & FAULT_FLAG_WRITE;
+	unsigned int flags = store ? 0 : DROPPABLE_SLOT_CLEAN;
 	struct folio *folio = ERR_PTR(-ENOMEM);
 
-	if (!(vmf->flags & FAULT_FLAG_WRITE))
+	if (!store)
 		folio = get_zero(region, vmf, index);
 	if (PTR_ERR_OR_ZERO(folio) == -ENOMEM)
 		folio = droppable_region_populate(region, vmf->vma,
-						  vmf->address & PAGE_MASK, 0,
-						  DROPPABLE_GFP);
+						  vmf->address & PAGE_MASK,
+						  flags, DROPPABLE_GFP);
 	if (PTR_ERR_OR_ZERO(folio) == -ENOMEM)
-		folio = droppable_recycle_oldest(region, index);
+		folio = droppable_recycle_oldest(region, index, flags);
 	return folio;
 }
 

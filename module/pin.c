@@ -366,6 +366,7 @@ put_folios:
 		if (pin->folios[pin->nr])
 			put_folio(pin->folios[pin->nr]);
 	kvfree(pin);
+	droppable_wait_wake();	/* as free_pin() */
 	return err;
 }
 

@@ -25,12 +25,13 @@ static struct droppable_slot *try_isolate(struct droppable_region *region,
 
 	folio = droppable_region_trylock_folio(region, index);
 	if (!folio)
-		return NULL;
+		return ERR_PTR(xa_load(&region->folios, index) ? -ENOMEM :
+								 -ENOENT);
 	slot = droppable_slot_of(folio);
 	if (droppable_slot_pinned(folio, 1)) {
 		folio_unlock(folio);
 		droppable_slot_put(folio);
-		return NULL;
+		return ERR_PTR(-ENOENT);
 	}
 	droppable_lru_del(slot);
 	/* The store's reference keeps what is isolated. */
@@ -47,10 +48,14 @@ static struct droppable_slot *isolate_oldest(struct droppable_region *region,
 	unsigned long index;
 
 	xa_for_each_range(&region->folios, index, folio, from, to) {
+		/* They may all be held, and very many. */
+		if (fatal_signal_pending(current))
+			break;
+		cond_resched();
 		if (droppable_region_spares(region, index))
 			continue;
 		slot = try_isolate(region, index);
-		if (!slot)
+		if (IS_ERR(slot))
 			continue;
 		WRITE_ONCE(region->hand, index + 1);
 		return slot;
@@ -73,7 +78,7 @@ static struct droppable_slot *isolate_recent(struct droppable_region *region)
 							 DROPPABLE_RECENT]);
 		struct droppable_slot *slot = try_isolate(region, index);
 
-		if (slot)
+		if (!IS_ERR(slot))
 			return slot;
 	}
 	return NULL;
@@ -130,6 +135,7 @@ static struct folio *move_in(struct droppable_region *region,
  * droppable_recycle_oldest - give an old page's folio to a fault
  * @region:	of a fault that found no memory
  * @index:	that the fault is for
+ * @flags:	DROPPABLE_SLOT_* to begin with there
  *
  * Drops the region's oldest page and makes its folio, zeroed, resident at
  * @index without letting go of it, so that nobody else gets it in between
@@ -138,7 +144,7 @@ static struct folio *move_in(struct droppable_region *region,
  * has been freed, ERR_PTR(-ENOMEM) if there is none to be had.
  */
 struct folio *droppable_recycle_oldest(struct droppable_region *region,
-				       pgoff_t index)
+				       pgoff_t index, unsigned int flags)
 {
 	struct droppable_slot *slot = isolate_victim(region);
 	struct folio *folio;
@@ -152,10 +158,19 @@ struct folio *droppable_recycle_oldest(struct droppable_region *region,
 	trace_droppable_drop(region, slot->index, 1, 1);
 	droppable_count(region->file, DROPPABLE_DROPPED, 1);
 	droppable_file_wake(region->file);
-	folio = move_in(region, slot, index, 0);
+	folio = move_in(region, slot, index, flags);
 	if (!IS_ERR(folio))
 		droppable_count(region->file, DROPPABLE_RECYCLED, 1);
 	return folio;
+}
+
+/* For good: nobody can store into it any more. */
+static bool is_still_zero(struct droppable_slot *slot)
+{
+	struct folio *folio = slot->folio;
+
+	return !folio_mapped(folio) && !droppable_slot_pinned(folio, 0) &&
+	       !folio_test_dirty(folio) && droppable_slot_is_zero(folio);
 }
 
 /**
@@ -164,11 +179,13 @@ struct folio *droppable_recycle_oldest(struct droppable_region *region,
  * @old:	index of a page that was read once
  * @index:	that the fault is for
  *
- * Nothing is dropped: the old page reads zero as before.  A store into it that
- * comes between the look at its dirty bit and the unmapping is found by the
- * dirty bit that unmapping leaves in the folio, which then stays where it is.
- * Telling such a folio, unmapped and held by nobody, from one that its owner
- * discarded takes a reaper.  Returns as droppable_recycle_oldest() does.
+ * Nothing is dropped: the old page reads zero as before.  Unmapped and held by
+ * nobody it can't change any more, so its bytes are looked at then; if they aren't
+ * zero it stays where it is.  Telling such a folio from one that its owner
+ * discarded takes a reaper.
+ *
+ * Returns as droppable_recycle_oldest() does; ERR_PTR(-ENOENT) if there is no page
+ * to move any more, ERR_PTR(-ENOMEM) if not now.
  */
 struct folio *droppable_recycle_zero(struct droppable_region *region,
 				     pgoff_t old, pgoff_t index)
@@ -178,19 +195,16 @@ struct folio *droppable_recycle_zero(struct droppable_region *region,
 	if (!region->reaper)
 		return ERR_PTR(-ENOMEM);
 	slot = try_isolate(region, old);
-	if (!slot)
-		return ERR_PTR(-ENOMEM);
-	if (slot->flags & DROPPABLE_SLOT_CLEAN &&
-	    !folio_test_dirty(slot->folio)) {
+	if (IS_ERR(slot))
+		return ERR_CAST(slot);
+	if (!folio_test_dirty(slot->folio)) {
 		unmap_one(slot, DROPPABLE_DROP_WAIT | DROPPABLE_DROP_ZERO);
-		if (!folio_mapped(slot->folio) &&
-		    !folio_test_dirty(slot->folio))
+		if (is_still_zero(slot))
 			return droppable_drop_take_out(slot, false) ?
 			       move_in(region, slot, index,
 				       DROPPABLE_SLOT_CLEAN) :
-			       ERR_PTR(-ENOMEM);
+			       ERR_PTR(-ENOENT);
 	}
-	slot->flags &= ~DROPPABLE_SLOT_CLEAN;
 	droppable_drop_put_back(slot);
-	return ERR_PTR(-ENOMEM);
+	return ERR_PTR(-ENOENT);
 }

@@ -8,7 +8,7 @@ struct droppable_region;
 struct folio;
 
 struct folio *droppable_recycle_oldest(struct droppable_region *region,
-				       pgoff_t index);
+				       pgoff_t index, unsigned int flags);
 struct folio *droppable_recycle_zero(struct droppable_region *region,
 				     pgoff_t old, pgoff_t index);
 

@@ -42,7 +42,7 @@ static struct droppable_region *region_alloc(struct vm_area_struct *vma)
 	region->file = vma->vm_file->private_data;
 	region->base = vma->vm_pgoff;
 	memset(region->recent, 0xff, sizeof(region->recent));
-	memset(region->zeros, 0xff, sizeof(region->zeros));
+	memset(region->zeros, 0xff, sizeof(region->zeros)); /* _ZERO_NONE */
 	xa_init_flags(&region->folios, XA_FLAGS_ACCOUNT);
 	droppable_refault_init(region);
 	INIT_LIST_HEAD(&region->pins);
@@ -531,7 +531,8 @@ void droppable_region_remove(struct folio *folio)
 
 /**
  * droppable_region_remove_if_unused - the same, if nobody maps or pins it
- * @folio:	locked, with a reference of the caller's; unlocked if true
+ * @folio:	locked, with a reference of the caller's, which he keeps; unlocked
+ *		if true
  */
 bool droppable_region_remove_if_unused(struct folio *folio)
 {

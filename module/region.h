@@ -23,9 +23,9 @@
  * isolate callback with its lock held: that callback trylocks the folio.
  *
  * In reclaim, folio lock and i_mmap_rwsem are only ever tried.  Nothing is
- * allocated under any of them but the nodes of region->folios, under the lock
- * of a folio that nobody else can see yet; reclaim entered from there skips
- * that folio because its trylock fails.
+ * allocated under any of them but the nodes of region->folios (and of 5.10's page
+ * cache), under the lock of a folio that nobody else can see yet; reclaim entered
+ * from there skips that folio because its trylock fails.
  */
 
 #include <linux/atomic.h>
@@ -59,6 +59,10 @@ struct mmu_notifier;
 /* How many pages that were only read, and are zero, a region keeps mapped. */
 #define DROPPABLE_ZEROS		16
 
+/* What stands in place of an index: nothing, or somebody is at it. */
+#define DROPPABLE_ZERO_NONE	ULONG_MAX
+#define DROPPABLE_ZERO_CLAIMED	(ULONG_MAX - 1)
+
 /*
  * Pages of ours that one instruction can need at once: an unaligned string move
  * touches two at either end.  (A gather may need more, but keeps what it has
@@ -88,10 +92,11 @@ struct mmu_notifier;
  * @recent:	the indices populated last, round robin: recycling spares them,
  *		so that an instruction that needs several pages at once gets
  *		them (line 27)
- * @recent_at:	where in @recent the next one goes
- * @zeros:	the indices of pages that were only read, round robin
- * @zeros_at:	where in @zeros the next one goes.  Races on these five only
+ * @recent_at:	where in @recent the next one goes.  Races on these three only
  *		cost order
+ * @zeros:	the indices of pages that were only read, round robin; each is
+ *		whoever's has put DROPPABLE_ZERO_CLAIMED there
+ * @zeros_at:	where in @zeros the next one goes; races only cost order
  * @reaper:	watches the mm for MADV_DONTNEED, or NULL if it can't
  *		(invariant)
  * @folios:	index -> resident folio, holding the store's reference to it.

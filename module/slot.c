@@ -49,6 +49,35 @@ static void charge_end(struct mem_cgroup *old)
 }
 
 /*
+ * One on a node.  Only an allocation that takes no node readies the cgroup's
+ * list, so there are two, charged alike even if somebody moves the task to
+ * another cgroup just now.
+ */
+static struct droppable_slot *alloc_on_node(int nid, gfp_t gfp)
+{
+	struct mem_cgroup *memcg = NULL, *old = NULL;
+	struct droppable_slot *slot, *found = NULL;
+
+	/* For a kernel thread charge_begin() has done it. */
+	if (!(current->flags & PF_KTHREAD) && !mem_cgroup_disabled()) {
+		memcg = droppable_charged_cgroup();
+		if (!memcg)
+			return NULL;
+		old = set_active_memcg(memcg);
+	}
+	slot = kmem_cache_alloc_lru(slot_cache, droppable_lru(), gfp);
+	if (slot) {
+		found = kmem_cache_alloc_node(slot_cache, gfp, nid);
+		kmem_cache_free(slot_cache, slot);
+	}
+	if (memcg) {
+		set_active_memcg(old);
+		mem_cgroup_put(memcg);
+	}
+	return found;
+}
+
+/*
  * The list_lru goes by the node that the slot lies on: where it isn't the
  * folio's, reclaim of one node would take pages of another and still be short.
  */
@@ -59,7 +88,7 @@ static struct droppable_slot *on_node(struct droppable_slot *slot, int nid,
 
 	if (likely(page_to_nid(virt_to_page(slot)) == nid))
 		return slot;
-	other = kmem_cache_alloc_node(slot_cache, gfp, nid);
+	other = alloc_on_node(nid, gfp);
 	if (!other)
 		return slot;
 	kmem_cache_free(slot_cache, slot);

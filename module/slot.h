@@ -11,8 +11,8 @@ struct address_space;
 /* A drop unmapped this folio, which is still the page's content. */
 #define DROPPABLE_SLOT_HELD	(1U << 0)
 /*
- * It came by a read or a pin, and was zero then; dirty bits or its bytes tell
- * whether it still is.
+ * It came by a read or a pin, and was zero then; its bytes tell whether it still
+ * is.  (Dirty bits don't: some who fill pages that they hold set none.)
  */
 #define DROPPABLE_SLOT_CLEAN	(1U << 1)
 /* A pin made it and nothing has mapped it yet: zero, discarded or not. */
@@ -78,7 +78,15 @@ static inline int droppable_slot_refs(struct folio *folio)
 
 static inline bool droppable_slot_pinned(struct folio *folio, int own)
 {
-	return folio_ref_count(folio) > droppable_slot_refs(folio) + own;
+	int refs = folio_ref_count(folio);
+
+	/*
+	 * First: of a folio that MADV_DONTNEED unmaps now, the other way round, a
+	 * pin would be taken for its page table entry.  And what a holder stored
+	 * before it let go is seen by who looks at the bytes next.
+	 */
+	smp_rmb();
+	return refs > droppable_slot_refs(folio) + own;
 }
 
 bool droppable_slot_is_zero(struct folio *folio);

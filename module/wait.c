@@ -47,11 +47,13 @@ static bool memory_back(struct mem_cgroup *memcg, long least)
 	return si_mem_available() > least && droppable_ration_margin(memcg);
 }
 
-/*
- * The cgroup that a fault of this task is charged to, which need not be that of
- * its mm's owner.  NULL if it is going away.
+/**
+ * droppable_charged_cgroup - the cgroup that a fault of this task is charged to
+ *
+ * It need not be that of its mm's owner.  With a reference for the caller; NULL
+ * if it is going away, or there are none.
  */
-static struct mem_cgroup *get_charged_cgroup(void)
+struct mem_cgroup *droppable_charged_cgroup(void)
 {
 	struct mem_cgroup *memcg;
 
@@ -69,7 +71,7 @@ static struct mem_cgroup *get_charged_cgroup(void)
  */
 void droppable_try_again(struct droppable_try *try)
 {
-	struct mem_cgroup *memcg = get_charged_cgroup();
+	struct mem_cgroup *memcg = droppable_charged_cgroup();
 
 	atomic_inc(&retrying);
 	/* A free that isn't counted any more is seen by the try. */
@@ -105,7 +107,7 @@ static bool worth_trying(const struct droppable_try *try,
  */
 void droppable_wait(const struct droppable_try *try)
 {
-	struct mem_cgroup *memcg = get_charged_cgroup();
+	struct mem_cgroup *memcg = droppable_charged_cgroup();
 	unsigned long end = jiffies + RETRY;
 	DEFINE_WAIT(wait);
 

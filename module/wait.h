@@ -6,6 +6,8 @@
 #include <linux/jiffies.h>
 #include <linux/types.h>
 
+struct mem_cgroup;
+
 /* Free or easily freed, in pages, below which a fault needn't be retried. */
 #define DROPPABLE_AVAILABLE_MIN	64
 
@@ -53,6 +55,7 @@ static inline void droppable_try_end(const struct droppable_try *try)
 		droppable_try_tried();
 }
 
+struct mem_cgroup *droppable_charged_cgroup(void);
 void droppable_wait(const struct droppable_try *try);
 void droppable_wait_wake(void);
 

@@ -143,14 +143,17 @@ TEST(tells, "line 43: it tells how many pages were not there, and which; those a
 	pin.vec = (uintptr_t)vec;
 	fill(area, 24, TAG, 1);
 	mem_drop(area + 4 * PAGE, 3 * PAGE);
-	/* Dropped, and only read since: nothing is there either. */
+	/* Dropped or discarded, and only read since: nothing is there either. */
 	want_zero(area + 4 * PAGE, PAGE);
+	want_ok(madvise(area + 8 * PAGE, 2 * PAGE, MADV_DONTNEED));
+	want_zero(area + 8 * PAGE, PAGE);
 	want_ok(try_pin(fd, &pin));
-	want_eq(pin.dropped, 3 + 8);
+	want_eq(pin.dropped, 3 + 2 + 8);
 	for (size_t i = 0; i < 32; i++)
-		want_eq(vec[i], i < 4 || (i >= 7 && i < 24));
+		want_eq(vec[i], i < 4 || i == 7 || (i >= 10 && i < 24));
 	want_eq(vec[32], 7);
 	want_zero(area + 4 * PAGE, 3 * PAGE);
+	want_zero(area + 8 * PAGE, 2 * PAGE);
 	want_zero(area + 24 * PAGE, 8 * PAGE);
 	fill(area, 32, TAG, 2);
 	mem_drop(area, LENGTH);

@@ -400,6 +400,8 @@ TEST(forgets, "shim: what is unmapped, mapped over or moved away is ordinary aga
 	want_errno(madvise(map + 6 * PAGE, 2 * PAGE, MADV_KEEPONFORK), EINVAL);
 	/* A call that fails changes nothing. */
 	want_errno(munmap(map + 6 * PAGE + 1, PAGE), EINVAL);
+	want_errno(munmap(map + 5 * PAGE, SIZE_MAX / 2), EINVAL);
+	want_ok(madvise(map + 5 * PAGE, PAGE, MADV_KEEPONFORK));
 	want_errno(madvise(map + 6 * PAGE, 2 * PAGE, MADV_KEEPONFORK), EINVAL);
 }
 
@@ -727,6 +729,35 @@ TEST(closed, "shim: goes on when the program closes every descriptor, and when a
 		if (fd != file)
 			close(fd);
 	want_ok(unlink(path));
+}
+
+TEST(scattered, "shim: a munmap() of what is the device's here and there forgets all of it")
+{
+	char *map = map_droppable(80 * PAGE);
+
+	for (size_t i = 0; i < 80; i += 2)
+		want(mmap(map + i * PAGE, PAGE, RW,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) ==
+		     map + i * PAGE);
+	want_ok(munmap(map, 80 * PAGE));
+	map_ordinary(map, 80 * PAGE);
+	for (size_t i = 0; i < 80; i++)
+		want_ok(madvise(map + i * PAGE, PAGE, MADV_KEEPONFORK));
+}
+
+TEST(closed_secret, "shim: likewise a file that refuses MAP_PRIVATE as the device does")
+{
+	int file = (int)syscall(SYS_memfd_secret, 0);
+	char *map;
+
+	if (file < 0)
+		skip("memfd_secret: %s", tap_errno(errno));
+	want_ok(ftruncate(file, LENGTH));
+	for (int fd = 3; fd < 256; fd++)
+		if (fd != file)
+			want_ok(dup2(file, fd));
+	map = map_droppable(PAGE);
+	want(is_device(map));
 }
 
 static int open_descriptors(void)

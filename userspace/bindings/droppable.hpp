@@ -77,6 +77,8 @@ public:
 		droppable_ref ref_ = {};
 	};
 
+	/* A temporary would not outlive it. */
+	explicit pool(const memory &&, std::size_t = 0) = delete;
 	explicit pool(const memory &mem, std::size_t size = 0)
 	{
 		droppable_pool *p;
@@ -132,6 +134,7 @@ private:
 /* A cache that the kernel may empty. */
 class cache {
 public:
+	explicit cache(const memory &&, std::size_t = 0) = delete;
 	explicit cache(const memory &mem, std::size_t capacity = 0)
 	{
 		droppable_cache *c;

@@ -271,7 +271,13 @@ int main(int argc, char **argv)
 	       use_malloc ? "malloc" : "droppable", nr_blocks, BLOCK >> 10, mib);
 	fflush(stdout);
 	eater = start_eater(eat_mib);
-	server = fork();
+	server = eater < 0 ? -1 : fork();
+	if (server < 0) {
+		perror("cache-server: fork");
+		if (eater > 0)
+			kill(eater, SIGKILL);
+		return 1;
+	}
 	if (!server) {
 		err = start_cache(use_malloc);
 		if (err)

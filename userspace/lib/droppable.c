@@ -48,7 +48,7 @@
  * Kept by every kernel that has MAP_DROPPABLE, with every setting.  Missing:
  *	NEVER_LOCKED	mlockall(MCL_FUTURE) locked it before d239462787b0
  *	FAULT_NO_OOM	a store without memory starts the OOM killer (7.3)
- *	DROP_BEFORE_OOM, DROP_IN_CGROUP
+ *	DROPPABLE, DROP_BEFORE_OOM, DROP_IN_CGROUP
  *			not with the multi-gen LRU of 6.12, which never gets
  *			round to droppable pages; and a running kernel can be
  *			switched over to that LRU at any time
@@ -62,7 +62,7 @@
 	 DROPPABLE_G_NO_MLOCK_CHARGE | DROPPABLE_G_NO_RESERVE |    \
 	 DROPPABLE_G_NONFATAL_FAULT | DROPPABLE_G_FAULT_KILLABLE | \
 	 DROPPABLE_G_HELD_PAGES_STAY | DROPPABLE_G_DROP_NOW |      \
-	 DROPPABLE_G_DROPPABLE | DROPPABLE_G_CHARGED)
+	 DROPPABLE_G_CHARGED)
 
 /* Ordinary memory, with MADV_DONTDUMP and MADV_WIPEONFORK. */
 #define FALLBACK_GUARANTEES                                           \

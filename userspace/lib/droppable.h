@@ -94,15 +94,18 @@ enum droppable_backend {
 #define DROPPABLE_G_DROP_BEFORE_OOM	(UINT64_C(1) << 10)
 /* The same when a cgroup reaches its limit, in that cgroup (10, 11). */
 #define DROPPABLE_G_DROP_IN_CGROUP	(UINT64_C(1) << 11)
-/* A page the kernel holds for I/O isn't dropped meanwhile (line 18). */
+/*
+ * A page the kernel holds for I/O isn't dropped meanwhile (line 18).  But by
+ * droppable_drop() it is, on all but the device, and its holder keeps the old one.
+ */
 #define DROPPABLE_G_HELD_PAGES_STAY	(UINT64_C(1) << 12)
 /* droppable_drop() works (lines 21, 22). */
 #define DROPPABLE_G_DROP_NOW		(UINT64_C(1) << 13)
 /* And it tells how much it dropped. */
 #define DROPPABLE_G_DROP_COUNT		(UINT64_C(1) << 14)
 /*
- * Since 0.2, which is what made a clear bit mean something for them: it is
- * droppable at all (line 9), though DROP_BEFORE_OOM may not hold.
+ * The kernel drops it when it needs memory (line 9).  Not given for MAP_DROPPABLE:
+ * Linux 6.12 as distributions ship it kills somebody instead.  Since: 0.2
  */
 #define DROPPABLE_G_DROPPABLE		(UINT64_C(1) << 15)
 /* droppable_drops() works: a plain load tells of drops (line 40). */
@@ -192,7 +195,7 @@ int droppable_map(struct droppable *ctx, size_t len, void **addr)
  * @addr:	first byte, at a page boundary
  * @len:	bytes, not 0; rounded up to whole pages
  *
- * As with munmap(2), whatever is mapped in the range goes.
+ * As with munmap(2), whatever is mapped in the range goes (line 33).
  *
  * Returns 0, or
  *	-EINVAL		ctx or addr is NULL; addr is not at a page boundary;
@@ -211,18 +214,21 @@ int droppable_unmap(struct droppable *ctx, void *addr, size_t len);
  * @dropped:	out: bytes that were in memory and now read zero, or
  *		DROPPABLE_UNKNOWN; may be NULL; also written with -EBUSY
  *
- * After 0 every page of the range reads zero until it is written again.  The
- * range has to be droppable memory, and nothing but that, and of the handle's
- * own backend: with MAP_DROPPABLE ordinary memory in it is zeroed too, because
- * the kernel offers no way to tell.  The amount is unknown there as well.
+ * After 0 every page of the range reads zero until it is written again (lines
+ * 13, 22).  The range has to be droppable memory, and nothing but that, and of
+ * the handle's own backend: with MAP_DROPPABLE ordinary memory in it is zeroed
+ * too, because the kernel offers no way to tell.  The amount is unknown there as
+ * well.
  *
  * Returns 0, or
- *	-EINVAL		as droppable_unmap()
+ *	-EINVAL		as droppable_unmap(); the fallback: locked by mlockall(2),
+ *			on Linux older than 5.18
  *	-ENOMEM		some of the range isn't mapped from the device, and
  *			nothing was dropped; with MAP_DROPPABLE: isn't mapped
  *			at all, and the rest was dropped
  *	-EBUSY		the kernel holds some of the pages, for I/O; these were
- *			left alone, the others were dropped (device only)
+ *			left alone, the others were dropped.  Device only: else
+ *			they are dropped too, and their holder keeps the old ones
  *	-ENOTSUP	DROPPABLE_G_DROP_NOW is not given
  *	-EINTR		a fatal signal came; the process is about to end
  *	-EBADF		as droppable_map()
@@ -298,8 +304,8 @@ int droppable_stats(const struct droppable *ctx, struct droppable_stats *stats,
  * @vec:	out: a byte per page, 1 if it was there, else 0; may be NULL; also
  *		written with -ENODATA, and perhaps with other errors
  *
- * The way to hand a pointer to code that can't copy.  Pages that weren't there
- * (dropped, never stored to) are zero and pinned then, unless with
+ * The way to hand a pointer to code that can't copy (line 43).  Pages that
+ * weren't there (dropped, never stored to) are zero and pinned then, unless with
  * DROPPABLE_PIN_INTACT.  A page that was dropped and stored to again counts as
  * there: what else was in it before, only something in the page itself can tell.
  *
@@ -349,7 +355,8 @@ int droppable_unpin(struct droppable *ctx, uint64_t pin);
  * @resident:	out: bytes
  *
  * Already out of date when it returns: for statistics, never to decide whether
- * something may be read.  Touches no page (line 35).
+ * something may be read.  Touches no page (line 35).  mincore(2) says that all is
+ * resident to a process that may not write the device (any more).
  *
  * Returns 0, or
  *	-EINVAL		as droppable_unmap(), or resident is NULL
@@ -371,6 +378,9 @@ int droppable_resident(const struct droppable *ctx, const void *addr,
  * differ, something was dropped, not necessarily what was read.  One load, no
  * system call, and ordered against the loads before and after it.
  *
+ * fork(2) is no drop: a child shares the counter, and reads zeros all the same.  A
+ * reading from before says nothing there.
+ *
  * Returns 0, or
  *	-EINVAL		ctx or drops is NULL
  *	-ENOTSUP	DROPPABLE_G_DROP_DETECT is not given
@@ -385,8 +395,8 @@ int droppable_drops(const struct droppable *ctx, uint64_t *drops);
  *
  * For poll(2), which reports POLLIN when something was dropped since the last
  * read(2) of 8 bytes (droppable(4), "Seeing drops").  A hint when to refill;
- * it says nothing about what was read meanwhile.  It stays the handle's: don't
- * close it.
+ * it says nothing about what was read meanwhile (line 40).  It stays the
+ * handle's: don't close it.
  *
  * Returns the descriptor, or
  *	-EINVAL		ctx is NULL
@@ -510,7 +520,7 @@ struct droppable_ref {
  * memory for each page of that.
  *
  * A child made by fork(2) may use it, apart from its parent, and finds it
- * empty.
+ * empty (line 28).
  *
  * Returns 0, or
  *	-EINVAL		a pointer is NULL; flags isn't 0; size is absurd
@@ -587,7 +597,8 @@ struct iovec; /* <sys/uio.h> */
 /**
  * struct droppable_pool_pin - a pinned object
  *
- * The fields are the library's.  All zero pins nothing.  Since: 0.2
+ * The fields are the library's.  All zero pins nothing.  Not to be copied: whoever
+ * ends the copy as well ends what another has of the same page.  Since: 0.2
  */
 struct droppable_pool_pin {
 	uint64_t id;
@@ -605,8 +616,8 @@ struct droppable_pool_pin {
  *
  * For code that must have a pointer and can't copy, such as writev(2).  With 0
  * the bytes are those that were put, and stay so until droppable_pool_unpin();
- * they are there to be read only.  An object of up to a page less 8 is one part,
- * a larger one has a part in each of its pages, which don't join.
+ * they are there to be read only (line 43).  An object of up to a page less 8 is
+ * one part, a larger one has a part in each of its pages, which don't join.
  *
  * What else is on the pages stays too, and whole pages count against
  * RLIMIT_MEMLOCK.  droppable_pool_drop() says -EBUSY for them, the pool passes
@@ -669,7 +680,8 @@ int droppable_pool_forget(struct droppable_pool *pool,
  * @ref:	names it, what shares its page goes too; NULL: the whole pool
  *
  * Afterwards none of what was put before can be read any more, unless there is
- * an error.  What was forgotten is dropped too, where its bytes still are.
+ * an error (line 22).  What was forgotten is dropped too, where its bytes still
+ * are.
  *
  * Returns 0, or
  *	-ENODATA	the reference names nothing, or others have its place
@@ -756,7 +768,7 @@ typedef int droppable_build_fn(const void *key, size_t key_len, void *buf,
  * @cache:	out: end it with droppable_cache_close()
  *
  * A child made by fork(2) may use it, apart from its parent, and finds it
- * empty.
+ * empty (line 28).
  *
  * Returns 0, or
  *	-EINVAL		a pointer is NULL; flags isn't 0; capacity is absurd
@@ -788,11 +800,11 @@ void droppable_cache_close(struct droppable_cache *cache);
  * @size:	bytes of buf
  * @len:	out: bytes of the value; written with 0 and -ENOBUFS
  *
- * If another thread is building the value for the same key, waits for that; but
- * builds it too when called by a build() of the same cache, so that no two of
- * them wait for each other.
- * A value that can't be kept, because it is too large for the cache or there is
- * no memory for the index, is returned all the same.
+ * The value is whole, from the cache or not (line 12).  If another thread is
+ * building the value for the same key, waits for that; but builds it too when
+ * called by a build() of the same cache, so that no two of them wait for each
+ * other.  A value that can't be kept, because it is too large for the cache or
+ * there is no memory for the index, is returned all the same.
  *
  * Returns 0, or
  *	-EINVAL		a pointer is NULL
@@ -829,9 +841,10 @@ int droppable_cache_get(struct droppable_cache *cache, const void *key,
  * @parts, @nr, @pin:	as for droppable_pool_pin(); a value without bytes has
  *			no parts
  *
- * For values that are handed on as they are, to writev(2) say.  It takes a system
- * call, which a copy doesn't.  The value stays readable for whoever pinned it
- * when another takes its place, or droppable_cache_forget() takes it out.
+ * For values that are handed on as they are, to writev(2) say (line 43).  It
+ * takes a system call, which a copy doesn't.  The value stays readable for
+ * whoever pinned it when another takes its place, or droppable_cache_forget()
+ * takes it out.
  *
  * Returns 0, or
  *	-ENODATA	it isn't there, or not any more
@@ -884,7 +897,7 @@ int droppable_cache_put(struct droppable_cache *cache, const void *key,
  * A build() that is under way for the key isn't stopped: its value is kept.
  *
  * Returns 0, or
- *	-ENODATA	it wasn't there, or not any more
+ *	-ENODATA	it wasn't there; or not any more, as far as is known
  *	-EINVAL		a pointer is NULL
  *
  * Thread-safe.  Since: 0.2
@@ -896,7 +909,7 @@ int droppable_cache_forget(struct droppable_cache *cache, const void *key,
  * droppable_cache_drop() - drop all values now
  * @cache:	the cache
  *
- * As if the kernel had: each is built again when it is asked for.
+ * As if the kernel had (line 22): each is built again when it is asked for.
  *
  * Returns 0, or -EINVAL if cache is NULL, or as droppable_pool_drop().
  *
@@ -972,7 +985,8 @@ struct droppable_state;
  * @flags:	0
  * @states:	out: end it with droppable_states_close()
  *
- * Takes one of the process's keys of pthread_key_create(3).
+ * In a child every state is gone (line 28).  Takes one of the process's keys of
+ * pthread_key_create(3).
  *
  * Returns 0, or
  *	-EINVAL		a pointer is NULL; flags isn't 0; size is 0 or too large
@@ -1035,8 +1049,8 @@ int droppable_state_write(struct droppable_state *state, const void *buf)
  * @buf:	out: as many bytes as droppable_states_open() was told; zeros
  *		if it turns out to be dropped on the way
  *
- * What was a secret is ordinary memory now, that can be swapped and dumped.
- * droppable_state_begin() avoids the copy.
+ * Whole or not at all (line 12).  What was a secret is ordinary memory now, that
+ * can be swapped and dumped.  droppable_state_begin() avoids the copy.
  *
  * Returns 0, or
  *	-ENODATA	dropped, or this is a child, or nothing was written yet
@@ -1054,8 +1068,8 @@ int droppable_state_read(struct droppable_state *state, void *buf)
  * @data:	out: its bytes, at a cache line, to read and to change
  *
  * WARNING.  They can turn to zero at any time before droppable_state_end() as
- * well.  What is computed from them is worth nothing before that has returned
- * 0: keep it to yourself, and don't use them as a length, an index or a
+ * well (line 12).  What is computed from them is worth nothing before that has
+ * returned 0: keep it to yourself, and don't use them as a length, an index or a
  * pointer without looking first at what it would do as zero.
  *
  * Returns 0, and then droppable_state_end() has to follow; or

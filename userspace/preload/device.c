@@ -93,22 +93,45 @@ static void open_anew(int was)
 		syscall(SYS_close, fd);
 }
 
+/* What a mapping of a page at @offset fails with; 0 if it doesn't. */
+static int refusal(int fd, int prot, int flags, long offset)
+{
+	size_t page = (size_t)getpagesize();
+	long p = syscall(SYS_mmap, NULL, page, prot, flags, fd, offset);
+
+	if (p == -1)
+		return errno;
+	syscall(SYS_munmap, p, page);
+	return 0;
+}
+
 /*
  * Is @fd the device still?  Asked by mmap(): the device refuses MAP_PRIVATE
  * with EINVAL, always; a file would be mapped, what can't be mapped is ENODEV,
- * a closed descriptor EBADF.  ENOMEM and EAGAIN, of address space and of what
- * may be locked, say nothing of it, and would be said again.
+ * a closed descriptor EBADF.  Some others refuse that likewise (memfd_secret(2),
+ * perf_event_open(2)), but not to write the counter page with EPERM as well.
+ * ENOMEM and EAGAIN, of address space and of what may be locked, say nothing of
+ * it, and would be said again.
  * Returns 0 for the device, else an errno value.
  */
 static int ask_device(int fd)
 {
-	size_t page = (size_t)getpagesize();
-	void *p = map(NULL, page, PROT_READ, MAP_PRIVATE, fd);
+	int err = refusal(fd, PROT_READ, MAP_PRIVATE, 0);
 
-	if (p == MAP_FAILED)
-		return errno == EINVAL ? 0 : errno;
-	syscall(SYS_munmap, p, page);
-	return EBADF;
+	if (err == EINVAL)
+		err = refusal(fd, PROT_READ | PROT_WRITE, MAP_SHARED,
+			      (long)DROPPABLE_COUNTER_OFFSET);
+	else if (!err)
+		err = EBADF;
+	switch (err) {
+	case EPERM:
+		return 0;
+	case 0:
+	case EINVAL:
+		return EBADF;
+	default:
+		return err;
+	}
 }
 
 /* Whoever maps before device_start() may come before the environment, too. */

@@ -169,22 +169,60 @@ EXPORT void *mmap64(void *addr, size_t len, int prot, int flags, int fd,
 
 /* --- munmap, mremap: only to know what is mapped where -------------------- */
 
+struct stretch {
+	uintptr_t start, end;
+};
+
+/* What is ours of one munmap(): more make it several, so that none is lost. */
+#define STRETCHES 16
+
+/* Those from @at to @end, or to what it returns if there are too many. */
+static uintptr_t find_ours(uintptr_t at, uintptr_t end, struct stretch *ours,
+			   size_t *nr)
+{
+	for (*nr = 0; at < end && *nr < STRETCHES;) {
+		bool is_ours;
+		uintptr_t next = area_run(at, end, &is_ours);
+
+		if (is_ours)
+			ours[(*nr)++] = (struct stretch){ at, next };
+		at = next;
+	}
+	return at;
+}
+
 /*
- * Before the call: once it is done, another thread may get the same addresses.
+ * Forgets it before the call: once that is done, another thread may get the same
+ * addresses.  A call that fails has unmapped nothing.
  */
+static int forget_and_unmap(uintptr_t start, uintptr_t end,
+			    const struct stretch *ours, size_t nr)
+{
+	int err;
+
+	for (size_t i = 0; i < nr; i++)
+		area_remove(ours[i].start, ours[i].end);
+	err = NEXT(munmap)((void *)start, end - start);
+	for (size_t i = 0; err && i < nr; i++)
+		area_add(ours[i].start, ours[i].end);
+	return err;
+}
+
 SLOW int unmap(void *addr, size_t len)
 {
 	uintptr_t start = (uintptr_t)addr, end = start + whole_pages(len);
-	bool whole;
-	int err;
+	int err = 0;
 
 	if ((start & (getpagesize() - 1)) || end <= start)
 		return NEXT(munmap)(addr, len);
-	whole = area_covers(start, end);
-	area_remove(start, end);
-	err = NEXT(munmap)(addr, len);
-	if (err && whole)
-		area_add(start, end);
+	while (!err && start < end) {
+		struct stretch ours[STRETCHES];
+		size_t nr;
+		uintptr_t next = find_ours(start, end, ours, &nr);
+
+		err = forget_and_unmap(start, next, ours, nr);
+		start = next;
+	}
 	return err;
 }
 

@@ -183,9 +183,13 @@ static int start(struct bench *bench, bool native)
 						       DROPPABLE_DEVICE_ONLY);
 	int status;
 
-	if (err && native) {
+	if (err == -ENOTSUP && native) {
 		complain("this kernel has no MAP_DROPPABLE");
 		return NO_DEVICE;
+	}
+	if (err && native) {
+		complain("MAP_DROPPABLE: %s", strerror(-err));
+		return err == -EPERM || err == -EACCES ? NO_PERMISSION : FAILED;
 	}
 	if (err)
 		return explain_device(err);

@@ -22,7 +22,7 @@ static int explain(int err)
 		complain("only root may drop other people's pages");
 		return NO_PERMISSION;
 	case ENOENT:
-		return explain_device(-ENOENT);
+		return explain_totals();
 	default:
 		complain("the kernel did not drop: %s", strerror(err));
 		return FAILED;

@@ -5,11 +5,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "system.h"
@@ -31,16 +33,18 @@ static bool find_program(const char *name, char *path)
 		snprintf(path, PATH_SIZE, "%s", name);
 		return true;
 	}
-	for (dirs = dirs ? dirs : "/bin:/usr/bin"; *dirs;
-	     dirs += strspn(dirs, ":")) {
+	for (dirs = dirs ? dirs : "/bin:/usr/bin";; dirs++) {
 		int length = (int)strcspn(dirs, ":");
 
-		snprintf(path, PATH_SIZE, "%.*s/%s", length, dirs, name);
+		/* An empty one is the working directory. */
+		snprintf(path, PATH_SIZE, "%.*s/%s", length ? length : 1,
+			 length ? dirs : ".", name);
 		if (!access(path, X_OK))
 			return true;
 		dirs += length;
+		if (!*dirs)
+			return false;
 	}
-	return false;
 }
 
 /* A 64 bit program without an interpreter: no loader would preload anything. */
@@ -78,6 +82,8 @@ static const char *out_of_reach(const char *path)
 			reason = "it is linked statically";
 		else if (!fstat(fd, &st) && (st.st_mode & (S_ISUID | S_ISGID)))
 			reason = "it is setuid or setgid";
+		else if (fgetxattr(fd, "security.capability", NULL, 0) >= 0)
+			reason = "it has file capabilities";
 	}
 	close(fd);
 	return reason;
@@ -118,21 +124,24 @@ static bool something_serves(const char *backend)
 static bool preload(const char *shim)
 {
 	const char *others = getenv("LD_PRELOAD");
-	char *list;
+	/* Whole: a bare name would be looked for among the system's libraries. */
+	char path[PATH_MAX], *list;
 
-	if (access(shim, R_OK)) {
+	if (!realpath(shim, path) || access(path, R_OK)) {
 		complain("%s: %s", shim, strerror(errno));
 		hint("It comes with this program; --shim says where it is.");
 		return false;
 	}
-	if (strpbrk(shim, " :")) {
+	if (strpbrk(path, " :")) {
 		complain("%s: LD_PRELOAD can't hold a path with blanks or colons",
-			 shim);
+			 path);
 		return false;
 	}
-	if (asprintf(&list, "%s%s%s", shim, others && *others ? ":" : "",
-		     others ? others : "") < 0)
+	if (asprintf(&list, "%s%s%s", path, others && *others ? ":" : "",
+		     others ? others : "") < 0) {
+		complain("%s", strerror(ENOMEM));
 		return false;
+	}
 	setenv("LD_PRELOAD", list, 1);
 	free(list);
 	return true;
@@ -202,8 +211,8 @@ const struct command run_command = {
 "one.\n\n"
 "  -n, --native     the kernel's own where it has it, else the device\n"
 "  -s, --shim FILE  the library, if not the one that was installed\n\n"
-"Out of reach: static and setuid programs, 32 bit ones, and those that make the\n"
-"system call without the C library (Go); the first three are refused.\n\n"
+"Out of reach: programs that are static, setuid, of 32 bit or with capabilities,\n"
+"which are refused; and those that don't use the C library's mmap() (Go's).\n\n"
 "Exit status: the program's; 125 it was not run, and why was said; 126 it can't\n"
 "be run; 127 it wasn't found.\n",
 	.run = run,

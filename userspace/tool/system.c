@@ -205,3 +205,16 @@ int explain_device(int err)
 		return FAILED;
 	}
 }
+
+int explain_totals(void)
+{
+	struct droppable_info info;
+	int fd = open_device(&info);
+
+	if (fd < 0)
+		return explain_device(fd);
+	close(fd);
+	complain("/sys/class/misc/droppable isn't there, or not all of it");
+	hint("Is /sys mounted?  Or the module that is loaded is older than this program.");
+	return FAILED;
+}

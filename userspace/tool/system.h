@@ -51,4 +51,7 @@ int open_device(struct droppable_info *info);
 /* What to do about an error of open_device(); returns an exit status. */
 int explain_device(int err);
 
+/* The same where read_totals() says false. */
+int explain_totals(void);
+
 #endif /* DROPPABLE_TOOL_SYSTEM_H */

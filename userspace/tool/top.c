@@ -448,7 +448,7 @@ static int run(int argc, char **argv)
 	/* First, or what there is to say would go with the other screen. */
 	if (top.terminal)
 		leave_terminal();
-	return seen ? DONE : explain_device(-ENOENT);
+	return seen ? DONE : explain_totals();
 }
 
 const struct command top_command = {

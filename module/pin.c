@@ -10,14 +10,15 @@
  * needn't look at them, however many they are.
  */
 
-#include <linux/bitmap.h>
 #include <linux/capability.h>
 #include <linux/mm.h>
+#include <linux/refcount.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 #include <linux/wait_bit.h>
+#include <linux/xarray.h>
 
 #include <uapi/linux/droppable.h>
 
@@ -31,30 +32,58 @@
 
 /**
  * struct pin - what one DROPPABLE_IOC_PIN holds
+ * @users:	whoever has found or made it; the last frees it
  * @region:	of its folios; not freed while one that was taken out is put
  * @in_region:	on region->pins
  * @id:		in df->pins
  * @mm:		whose pinned_vm counts the pages; its mm_struct is held
  * @owner:	the table of descriptors that it was made through
- * @nr:		folios
- * @folios:	in order of address
+ * @nr:		pages
+ * @folios:	of the pages, by their place in the range; those that were zero
+ *		before marked WAS_ABSENT.  No array: for a large one the core
+ *		reclaims neighbouring pages, or allocates page tables, for which it
+ *		would start the OOM killer
  *
  * In df->pins by its id and on region->pins, both protected by df->pins' lock.
  * Who takes it out of there under that lock (an unpin, a close, the end of the
- * region) frees it.  The rest is invariant.
+ * region) ends it.  The rest is invariant.
  */
 struct pin {
+	refcount_t users;
 	struct droppable_region *region;
 	struct list_head in_region;
 	u32 id;
 	struct mm_struct *mm;
 	fl_owner_t owner;
 	unsigned long nr;
-	struct folio *folios[];
+	struct xarray folios;
 };
 
-/* What an array of pointers can have. */
-#define PAGES_MAX	((INT_MAX - sizeof(struct pin)) / sizeof(void *))
+#define WAS_ABSENT	XA_MARK_0
+
+static struct pin *alloc_pin(unsigned long nr)
+{
+	struct pin *pin = kzalloc(sizeof(*pin), DROPPABLE_GFP | __GFP_ACCOUNT);
+
+	if (!pin)
+		return NULL;
+	refcount_set(&pin->users, 1);
+	pin->mm = current->mm;
+	mmgrab(pin->mm);
+	pin->owner = current->files;
+	pin->nr = nr;
+	xa_init_flags(&pin->folios, XA_FLAGS_ACCOUNT);
+	return pin;
+}
+
+static void put_pin(struct pin *pin)
+{
+	if (!refcount_dec_and_test(&pin->users))
+		return;
+	xa_destroy(&pin->folios);
+	mmdrop(pin->mm);
+	kfree(pin);
+}
 
 static int account(struct mm_struct *mm, unsigned long nr)
 {
@@ -107,20 +136,28 @@ static void put_folio(struct folio *folio)
 	}
 }
 
-static void free_pin(struct pin *pin)
+/* From here on the folios only say that there were some. */
+static void put_folios(struct pin *pin)
 {
-	struct droppable_region *region = pin->region;
+	struct folio *folio;
 	unsigned long i;
 
-	for (i = 0; i < pin->nr; i++) {
-		put_folio(pin->folios[i]);
+	xa_for_each(&pin->folios, i, folio) {
+		put_folio(folio);
 		cond_resched();
 	}
-	atomic64_sub(pin->nr, &pin->mm->pinned_vm);
-	mmdrop(pin->mm);
-	kvfree(pin);
 	/* A drop may get them now. */
 	droppable_wait_wake();
+}
+
+/* One that was unlinked. */
+static void end_pin(struct pin *pin)
+{
+	struct droppable_region *region = pin->region;
+
+	put_folios(pin);
+	atomic64_sub(pin->nr, &pin->mm->pinned_vm);
+	put_pin(pin);
 	/* The last touch: region_free() may be waiting for it. */
 	if (atomic_dec_and_test(&region->drops))
 		wake_up_var(&region->drops);
@@ -128,7 +165,7 @@ static void free_pin(struct pin *pin)
 
 /*
  * Takes a pin out of where others could find it.  From here on it keeps the
- * region as a drop does: the last munmap() may come before free_pin() is through.
+ * region as a drop does: the last munmap() may come before end_pin() is through.
  */
 static void unlink_pin(struct droppable_file *df, struct pin *pin)
 {
@@ -143,10 +180,10 @@ static void unlink_pin(struct droppable_file *df, struct pin *pin)
  * An id comes again as late as can be.  The end of a region ends pins whose ids
  * are still with somebody, and what that then unpins must not be another's.
  *
- * From the unlock on @pin is no longer the caller's: who guesses the next id
- * ends the pin before its maker has been told of it.
+ * From the unlock on @pin can be ended by who guesses the next id, before its maker
+ * has been told of it; he has a reference of his own.
  */
-static int link_pin(struct droppable_region *region, struct pin *pin, u32 *id)
+static int link_pin(struct droppable_region *region, struct pin *pin)
 {
 	struct droppable_file *df = region->file;
 	int err;
@@ -156,9 +193,11 @@ static int link_pin(struct droppable_region *region, struct pin *pin, u32 *id)
 	err = __xa_alloc_cyclic(&df->pins, &pin->id, pin, xa_limit_31b,
 				&df->next_pin, DROPPABLE_GFP);
 	if (err >= 0) {
+		refcount_inc(&pin->users);
 		list_add(&pin->in_region, &region->pins);
 		WRITE_ONCE(df->locked, df->locked + pin->nr);
-		*id = pin->id;
+	} else {
+		pin->id = 0;	/* it may have been chosen already */
 	}
 	xa_unlock(&df->pins);
 	return min(err, 0);	/* 1: begun again */
@@ -179,7 +218,7 @@ static int unpin(struct droppable_file *df, u64 id)
 	xa_unlock(&df->pins);
 	if (!pin)
 		return -ENOENT;
-	free_pin(pin);
+	end_pin(pin);
 	return 0;
 }
 
@@ -261,19 +300,32 @@ add:
 	return ERR_PTR(err);
 }
 
-/* Fills @pin, and sets the bits of those pages that were there. */
+static int add_folio(struct pin *pin, unsigned long i, struct folio *folio,
+		     bool was_there)
+{
+	int err = xa_insert(&pin->folios, i, folio, DROPPABLE_GFP);
+
+	if (err)
+		put_folio(folio);
+	else if (!was_there)
+		xa_set_mark(&pin->folios, i, WAS_ABSENT);
+	return err;
+}
+
+/*
+ * Fills @pin->folios, but for those that aren't there and mustn't be made, and
+ * counts in @arg what wasn't there.
+ */
 static int get_folios(struct droppable_region *region,
 		      struct vm_area_struct *vma,
-		      const struct droppable_pin *arg, struct pin *pin,
-		      unsigned long *whole)
+		      struct droppable_pin *arg, struct pin *pin)
 {
-	bool make = !(arg->flags & DROPPABLE_PIN_WHOLE);
-	unsigned long nr = arg->len >> PAGE_SHIFT;
-	unsigned long address = arg->addr;
+	bool make = !(arg->flags & DROPPABLE_PIN_WHOLE), was_there;
+	unsigned long address = arg->addr, i = 0;
+	int err = 0;
 
-	while (pin->nr < nr) {
+	while (!err && i < pin->nr) {
 		struct folio *folio;
-		bool was_there;
 
 		if (fatal_signal_pending(current))
 			return -EINTR;
@@ -285,12 +337,14 @@ static int get_folios(struct droppable_region *region,
 			continue;
 		if (IS_ERR(folio))
 			return PTR_ERR(folio);
-		if (was_there)
-			__set_bit(pin->nr, whole);
-		pin->folios[pin->nr++] = folio;
+		if (folio)
+			err = add_folio(pin, i, folio, was_there);
+		if (!was_there)
+			arg->dropped++;
+		i++;
 		address += PAGE_SIZE;
 	}
-	return 0;
+	return err;
 }
 
 /* The file's mapping that covers @address, or NULL. */
@@ -331,47 +385,36 @@ static struct droppable_region *find_region(struct file *file,
 	return region;
 }
 
+/*
+ * With 0 @pin is linked, or what arg->dropped says was missing and it holds
+ * nothing.
+ */
 static int pin_range(struct file *file, struct droppable_pin *arg,
-		     unsigned long *whole, u32 *id)
+		     struct pin *pin)
 {
-	unsigned long nr = arg->len >> PAGE_SHIFT;
 	struct droppable_region *region;
 	struct vm_area_struct *vma;
-	struct pin *pin;
 	int err;
 
 	mmap_assert_locked(current->mm);
 	region = find_region(file, arg->addr, arg->addr + arg->len, &vma);
 	if (IS_ERR(region))
 		return PTR_ERR(region);
-	pin = kvzalloc(struct_size(pin, folios, nr),
-		       DROPPABLE_GFP | __GFP_ACCOUNT);
-	if (!pin)
-		return -ENOMEM;
-	pin->mm = current->mm;
-	pin->owner = current->files;
-	err = get_folios(region, vma, arg, pin, whole);
+	err = get_folios(region, vma, arg, pin);
 	if (err)
 		goto put_folios;
-	arg->dropped = nr - bitmap_weight(whole, nr);
 	if (arg->dropped && arg->flags & DROPPABLE_PIN_WHOLE)
 		goto put_folios;
-	mmgrab(pin->mm);
-	err = link_pin(region, pin, id);
+	err = link_pin(region, pin);
 	if (!err)
 		return 0;
-	mmdrop(pin->mm);
 put_folios:
-	while (pin->nr--)
-		if (pin->folios[pin->nr])
-			put_folio(pin->folios[pin->nr]);
-	kvfree(pin);
-	droppable_wait_wake();	/* as free_pin() */
+	put_folios(pin);
 	return err;
 }
 
 static int lock_and_pin(struct file *file, struct droppable_pin *arg,
-			unsigned long *whole, u32 *id)
+			struct pin *pin)
 {
 	struct mm_struct *mm = current->mm;
 	bool made = false;
@@ -380,7 +423,7 @@ static int lock_and_pin(struct file *file, struct droppable_pin *arg,
 	for (;;) {
 		if (mmap_read_lock_killable(mm))
 			return -EINTR;
-		err = pin_range(file, arg, whole, id);
+		err = pin_range(file, arg, pin);
 		mmap_read_unlock(mm);
 		if (err != -EAGAIN)
 			return err;
@@ -393,13 +436,16 @@ static int lock_and_pin(struct file *file, struct droppable_pin *arg,
 }
 
 /* A byte per page, as mincore(2) does. */
-static int tell(u64 vec, const unsigned long *whole, unsigned long nr)
+static int tell(u64 vec, struct pin *pin)
 {
 	u8 __user *to = u64_to_user_ptr(vec);
 	unsigned long i;
 
-	for (i = 0; vec && i < nr; i++) {
-		if (put_user((u8)test_bit(i, whole), to + i))
+	for (i = 0; vec && i < pin->nr; i++) {
+		bool was_there = xa_load(&pin->folios, i) &&
+				 !xa_get_mark(&pin->folios, i, WAS_ABSENT);
+
+		if (put_user((u8)was_there, to + i))
 			return -EFAULT;
 		cond_resched();
 	}
@@ -410,30 +456,28 @@ static int pin(struct file *file, struct droppable_pin *arg)
 {
 	unsigned long nr = arg->len >> PAGE_SHIFT;
 	struct mm_struct *mm = current->mm;
-	unsigned long *whole;
-	u32 id = 0;
+	struct pin *pin;
 	int err;
 
 	err = account(mm, nr);
 	if (err)
 		return err;
-	whole = kvzalloc(BITS_TO_LONGS(nr) * sizeof(long),
-			 DROPPABLE_GFP | __GFP_ACCOUNT);
+	pin = alloc_pin(nr);
 	err = -ENOMEM;
-	if (!whole)
+	if (!pin)
 		goto unaccount;
-	err = lock_and_pin(file, arg, whole, &id);
+	err = lock_and_pin(file, arg, pin);
+	arg->id = pin->id;
 	if (!err)
-		err = tell(arg->vec, whole, nr);
-	if (err && id) {
-		unpin(file->private_data, id);
-		nr = 0;		/* it has taken them off */
+		err = tell(arg->vec, pin);
+	put_pin(pin);
+	if (arg->id) {
+		if (err)
+			unpin(file->private_data, arg->id);
+		return err;	/* its end takes them off the account */
 	}
-	arg->id = id;
-	kvfree(whole);
 unaccount:
-	if (err || !id)
-		atomic64_sub(nr, &mm->pinned_vm);
+	atomic64_sub(nr, &mm->pinned_vm);
 	return err;
 }
 
@@ -461,8 +505,6 @@ long droppable_pin_ioctl(struct file *file, struct droppable_pin __user *arg)
 		return -EFAULT;
 	if (!pin_args_valid(&copy))
 		return -EINVAL;
-	if (copy.len >> PAGE_SHIFT > PAGES_MAX)
-		return -ENOMEM;
 	copy.id = 0;
 	copy.dropped = 0;
 	err = pin(file, &copy);
@@ -509,7 +551,7 @@ void droppable_pin_flush(struct droppable_file *df, fl_owner_t owner)
 			continue;
 		unlink_pin(df, pin);
 		xa_unlock(&df->pins);
-		free_pin(pin);
+		end_pin(pin);
 		xa_lock(&df->pins);
 	}
 	xa_unlock(&df->pins);
@@ -529,7 +571,7 @@ void droppable_pin_release(struct droppable_region *region)
 					       in_region))) {
 		unlink_pin(df, pin);
 		xa_unlock(&df->pins);
-		free_pin(pin);
+		end_pin(pin);
 		xa_lock(&df->pins);
 	}
 	xa_unlock(&df->pins);

@@ -188,7 +188,7 @@ struct droppable_unpin {
  *	ENXIO	not all of the range is one mapping of this open file (one that
  *		mprotect() split before it was touched counts as several)
  *	EPERM	more than RLIMIT_MEMLOCK, without CAP_IPC_LOCK
- *	ENOMEM	no memory for the pages that weren't there
+ *	ENOMEM	no memory for the pages that weren't there, or for the pin itself
  *	EINTR	a fatal signal came
  *	EFAULT	the structure or vec can't be read or written
  * With any error nothing is pinned; pages that weren't there may be now.

@@ -100,16 +100,20 @@ TEST(counter_refused, "line 40: the counter page can't be written, and is one pa
 		1);
 }
 
-TEST(counter_fork, "line 40: a forked child sees the same counter, whoever's pages are dropped")
+TEST(counter_fork, "line 40: a forked child sees the same counter, whoever's pages are dropped; a fork is no drop")
 {
 	volatile int *turn = shared_map(PAGE);
 	int fd = device_open();
 	char *area = device_map(fd, LENGTH);
 	const volatile struct droppable_counter *counter = counter_of(fd);
 	uint64_t before = counter->drops;
-	pid_t child = spawn();
+	pid_t child;
 
+	fill(area, PAGES, TAG, 1);
+	child = spawn();
 	if (!child) {
+		/* It reads zeros, and nothing was dropped. */
+		want_zero(area, LENGTH);
 		want_eq(counter->drops, before);
 		*turn = 1;
 		want(wait_for(*turn == 2, 30));
@@ -121,7 +125,6 @@ TEST(counter_fork, "line 40: a forked child sees the same counter, whoever's pag
 		*turn = 3;
 		_exit(0);
 	}
-	fill(area, PAGES, TAG, 1);
 	want(wait_for(*turn == 1 || !alive(child), 30));
 	mem_drop(area, LENGTH);
 	want_eq(counter->drops, before + PAGES);

@@ -2,10 +2,10 @@
 /*
  * libdroppable for C++17: header only, owns what it opens.
  *
- * Nothing here gives a pointer into droppable memory: it is read by copying,
- * whole or not at all.  std::nullopt means that it is gone and has to be made
- * again; anything else that fails is a std::system_error.  Thread safety is
- * that of libdroppable_pool(3) and libdroppable_cache(3).
+ * Nothing here gives a pointer into droppable memory but to what is pinned: it is
+ * read by copying, whole or not at all.  std::nullopt means that it is gone and
+ * has to be made again; anything else that fails is a std::system_error.  Thread
+ * safety is that of libdroppable_pool(3) and libdroppable_cache(3).
  */
 #ifndef LIBDROPPABLE_HPP
 #define LIBDROPPABLE_HPP
@@ -16,6 +16,7 @@
 #include <cerrno>
 #include <cstdint>
 #include <exception>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -23,6 +24,8 @@
 #include <system_error>
 #include <type_traits>
 #include <vector>
+
+#include <sys/uio.h>
 
 namespace dropmem { /* "droppable" is the C library's handle */
 
@@ -69,6 +72,52 @@ private:
 	std::unique_ptr<::droppable, closer> ctx_;
 };
 
+/*
+ * Bytes that stay where they are until this ends, for code that can't copy, such
+ * as writev(2).  To be read only; in one part or several, which don't join.  Ends
+ * before the pool or cache that it is of does.
+ */
+class pinned {
+public:
+	const std::vector<iovec> &parts() const { return parts_; }
+
+private:
+	friend class pool;
+	friend class cache;
+
+	std::vector<iovec> parts_;
+	std::unique_ptr<struct droppable_pool_pin,
+			std::function<void(struct droppable_pool_pin *)>> pin_;
+
+	template <typename Unpin>
+	explicit pinned(Unpin unpin)
+		: parts_(1), pin_(new struct droppable_pool_pin(),
+				  [unpin](struct droppable_pool_pin *p) {
+					  unpin(p);
+					  delete p;
+				  })
+	{
+	}
+
+	/* pin(parts, nr, to) and unpin(to) as the library's. */
+	template <typename Pin, typename Unpin>
+	static std::optional<pinned> make(Pin pin, Unpin unpin)
+	{
+		pinned p(unpin);
+		std::size_t nr = p.parts_.size();
+		int err;
+
+		while ((err = pin(p.parts_.data(), &nr, p.pin_.get())) ==
+		       -ENOBUFS)
+			p.parts_.resize(nr);
+		if (err == -ENODATA)
+			return std::nullopt;
+		check(err, "pin");
+		p.parts_.resize(nr);
+		return p;
+	}
+};
+
 /* Objects.  T is copied byte by byte, and holds no pointers. */
 class pool {
 public:
@@ -111,6 +160,22 @@ public:
 			return std::nullopt;
 		check(err, "droppable_pool_read");
 		return value;
+	}
+
+	/* Where guarantees() lack DROPPABLE_G_PIN it is ENOTSUP. */
+	template <typename T> std::optional<pinned> pin(const ref<T> &r)
+	{
+		droppable_pool *p = pool_.get();
+
+		return pinned::make(
+			[&](iovec *parts, std::size_t *nr,
+			    struct droppable_pool_pin *to) {
+				return droppable_pool_pin(p, &r.ref_, parts,
+							  nr, to);
+			},
+			[p](struct droppable_pool_pin *to) {
+				droppable_pool_unpin(p, to);
+			});
 	}
 
 	/* Whether it was there; once for each. */
@@ -170,6 +235,23 @@ public:
 		check(err, "droppable_cache_get_or_build");
 		buf.resize(len);
 		return buf;
+	}
+
+	/* The same. */
+	std::optional<pinned> pin(std::string_view key)
+	{
+		droppable_cache *c = cache_.get();
+
+		return pinned::make(
+			[&](iovec *parts, std::size_t *nr,
+			    struct droppable_pool_pin *to) {
+				return droppable_cache_pin(c, key.data(),
+							   key.size(), parts,
+							   nr, to);
+			},
+			[c](struct droppable_pool_pin *to) {
+				droppable_cache_unpin(c, to);
+			});
 	}
 
 	bool forget(std::string_view key)

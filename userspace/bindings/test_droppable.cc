@@ -33,6 +33,20 @@ int main()
 	expect(there && there->x == 1 && there->y == 2, "read");
 	auto other = pool.put(point{ 3, 4 });
 	expect(pool.forget(other) && pool.read(ref), "forget another");
+	if (mem.guarantees() & DROPPABLE_G_PIN) {
+		auto held = pool.pin(ref);
+		auto moved = std::move(held);
+		expect(moved && moved->parts().size() == 1 &&
+		       static_cast<point *>(moved->parts()[0].iov_base)->y == 2,
+		       "pinned");
+	} else {
+		try {
+			pool.pin(ref);
+			expect(false, "no pins here");
+		} catch (const std::system_error &e) {
+			expect(e.code().value() == ENOTSUP, "are ENOTSUP");
+		}
+	}
 	pool.drop();
 	expect(!pool.read(ref), "a dropped object is no object");
 	expect(!pool.read(dropmem::pool::ref<int>()), "nor is none");
@@ -46,6 +60,15 @@ int main()
 		expect(value.size() == 5000 && value[4999] == 'k', "value");
 	}
 	expect(built == 1, "built once, in spite of a small buffer");
+	if (mem.guarantees() & DROPPABLE_G_PIN) {
+		auto held = cache.pin("key");
+		std::size_t size = 0;
+
+		for (const auto &part : held->parts())
+			size += part.iov_len;
+		expect(held->parts().size() == 2 && size == 5000, "in parts");
+		expect(!cache.pin("none"), "nothing to pin");
+	}
 	cache.drop();
 	expect(cache.get_or_build("key", build).size() == 5000, "built again");
 	expect(built == 2 && cache.stats().rebuilt == 1, "and counted");

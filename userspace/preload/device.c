@@ -40,20 +40,27 @@ enum { FD_UNDECIDED = -2, FD_NONE = -1 };
 static atomic_int device_fd = FD_UNDECIDED;
 
 /* By the system call: mmap() is ours. */
-static void *map(void *addr, size_t len, int prot, int flags, int fd)
+static void *map(void *addr, size_t len, int prot, int flags, int fd,
+		 long offset)
 {
-	return (void *)syscall(SYS_mmap, addr, len, prot, flags, fd, 0L);
+	return (void *)syscall(SYS_mmap, addr, len, prot, flags, fd, offset);
+}
+
+/* What a mapping of a page fails with; 0 if it doesn't, and is gone again. */
+static int refusal(int prot, int flags, int fd, long offset)
+{
+	size_t page = (size_t)getpagesize();
+	void *p = map(NULL, page, prot, flags, fd, offset);
+
+	if (p == MAP_FAILED)
+		return errno;
+	syscall(SYS_munmap, p, page);
+	return 0;
 }
 
 static bool kernel_has_it(void)
 {
-	size_t page = (size_t)getpagesize();
-	void *p = map(NULL, page, PROT_NONE, MAP_ANONYMOUS | MAP_DROPPABLE, -1);
-
-	if (p == MAP_FAILED)
-		return false;
-	syscall(SYS_munmap, p, page);
-	return true;
+	return !refusal(PROT_NONE, MAP_ANONYMOUS | MAP_DROPPABLE, -1, 0);
 }
 
 static bool kernel_is_preferred(void)
@@ -93,18 +100,6 @@ static void open_anew(int was)
 		syscall(SYS_close, fd);
 }
 
-/* What a mapping of a page at @offset fails with; 0 if it doesn't. */
-static int refusal(int fd, int prot, int flags, long offset)
-{
-	size_t page = (size_t)getpagesize();
-	long p = syscall(SYS_mmap, NULL, page, prot, flags, fd, offset);
-
-	if (p == -1)
-		return errno;
-	syscall(SYS_munmap, p, page);
-	return 0;
-}
-
 /*
  * Is @fd the device still?  Asked by mmap(): the device refuses MAP_PRIVATE
  * with EINVAL, always; a file would be mapped, what can't be mapped is ENODEV,
@@ -116,10 +111,10 @@ static int refusal(int fd, int prot, int flags, long offset)
  */
 static int ask_device(int fd)
 {
-	int err = refusal(fd, PROT_READ, MAP_PRIVATE, 0);
+	int err = refusal(PROT_READ, MAP_PRIVATE, fd, 0);
 
 	if (err == EINVAL)
-		err = refusal(fd, PROT_READ | PROT_WRITE, MAP_SHARED,
+		err = refusal(PROT_READ | PROT_WRITE, MAP_SHARED, fd,
 			      (long)DROPPABLE_COUNTER_OFFSET);
 	else if (!err)
 		err = EBADF;
@@ -182,7 +177,7 @@ bool device_map(void *addr, size_t len, int prot, int flags, void **p)
 	errno = saved;
 	if (fd == FD_NONE)
 		return false;
-	*p = map(addr, len, prot, flags, fd);
+	*p = map(addr, len, prot, flags, fd, 0);
 	return true;
 }
 

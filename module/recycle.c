@@ -16,7 +16,10 @@
 #include "trace.h"
 #include "unmap.h"
 
-/* Locks and isolates the slot at @index, if that takes no waiting. */
+/*
+ * Locks and isolates the slot at @index.  ERR_PTR(-ENOMEM) if that would take
+ * waiting, ERR_PTR(-ENOENT) if it is held, or there is none.
+ */
 static struct droppable_slot *try_isolate(struct droppable_region *region,
 					  pgoff_t index)
 {

@@ -6,6 +6,7 @@
  * LOCK ORDER, outermost first:
  *
  *	mmap_lock (or the VMA lock) of the mm
+ *	  xa_lock of a pin's folios
  *	  mutex of the mm's reaper; whoever waits for a folio lock under it has
  *	  mmap_lock for writing
  *	  folio lock of a resident folio
@@ -94,8 +95,8 @@ struct mmu_notifier;
  *		them (line 27)
  * @recent_at:	where in @recent the next one goes.  Races on these three only
  *		cost order
- * @zeros:	the indices of pages that were only read, round robin; each is
- *		whoever's has put DROPPABLE_ZERO_CLAIMED there
+ * @zeros:	the indices of pages that were only read, round robin.  Who puts
+ *		DROPPABLE_ZERO_CLAIMED in place of one alone changes it next
  * @zeros_at:	where in @zeros the next one goes; races only cost order
  * @reaper:	watches the mm for MADV_DONTNEED, or NULL if it can't
  *		(invariant)

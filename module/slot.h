@@ -81,9 +81,10 @@ static inline bool droppable_slot_pinned(struct folio *folio, int own)
 	int refs = folio_ref_count(folio);
 
 	/*
-	 * First: of a folio that MADV_DONTNEED unmaps now, the other way round, a
-	 * pin would be taken for its page table entry.  And what a holder stored
-	 * before it let go is seen by who looks at the bytes next.
+	 * Before folio_mapped(): when MADV_DONTNEED unmaps it in between, a pin
+	 * would otherwise be taken for the page table entry.  Pairs with the full
+	 * barrier of whoever drops a reference: what he stored before that is seen
+	 * by who looks at the bytes next.
 	 */
 	smp_rmb();
 	return refs > droppable_slot_refs(folio) + own;

@@ -177,6 +177,18 @@ void droppable_slot_free(struct droppable_slot *slot)
 	droppable_wait_wake();
 }
 
+/* A cache line at a time: memchr_inv() takes three times the instructions. */
+static bool is_zero(const unsigned long *word)
+{
+	const unsigned long *end = word + PAGE_SIZE / sizeof(*word);
+
+	for (; word < end; word += 8)
+		if (word[0] | word[1] | word[2] | word[3] |
+		    word[4] | word[5] | word[6] | word[7])
+			return false;
+	return true;
+}
+
 /**
  * droppable_slot_is_zero - whether nothing was stored since it came by a read
  * @folio:	in the store, locked
@@ -191,7 +203,7 @@ bool droppable_slot_is_zero(struct folio *folio)
 	if (!(droppable_slot_of(folio)->flags & DROPPABLE_SLOT_CLEAN))
 		return false;
 	bytes = kmap_local_page(folio_page(folio, 0));
-	zero = !memchr_inv(bytes, 0, PAGE_SIZE);
+	zero = is_zero(bytes);
 	kunmap_local(bytes);
 	return zero;
 }

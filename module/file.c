@@ -83,7 +83,8 @@ struct droppable_file *droppable_file_alloc(void)
 	df->inode = inode;
 	atomic_long_set(&df->next, DROPPABLE_CHARGE_END);
 	init_waitqueue_head(&df->readers);
-	xa_init_flags(&df->pins, XA_FLAGS_ALLOC1 | XA_FLAGS_ACCOUNT);
+	xa_init_flags(&df->pins, XA_FLAGS_ACCOUNT);
+	df->next_pin = 1;
 	return df;
 }
 
@@ -91,6 +92,8 @@ void droppable_file_free(struct droppable_file *df)
 {
 	if (df->counter)
 		free_counter(df->counter);
+	/* No pin is left; a failed insertion may have left nodes. */
+	xa_destroy(&df->pins);
 	iput(df->inode);
 	kfree(df);
 }

@@ -30,7 +30,8 @@ struct folio;
  * @readers:	waiting for @drops to change
  * @pins:	id -> struct pin, see pin.c
  * @next_pin:	id for the next of them
- * @locked:	pages that those hold; both are changed under the lock of @pins
+ * @flushed:	somebody has closed a descriptor
+ * @locked:	pages that @pins hold; all three are changed under the lock of @pins
  *
  * Owned by the file, which every VMA of it keeps: it outlives close(2) and dies
  * with the last mapping.  Regions point here and die before.
@@ -45,6 +46,7 @@ struct droppable_file {
 	wait_queue_head_t readers;
 	struct xarray pins;
 	u32 next_pin;
+	bool flushed;
 	unsigned long locked;
 };
 

@@ -11,6 +11,7 @@
  */
 
 #include <linux/capability.h>
+#include <linux/fdtable.h>
 #include <linux/mm.h>
 #include <linux/refcount.h>
 #include <linux/sched/mm.h>
@@ -25,6 +26,7 @@
 #include "fault.h"
 #include "file.h"
 #include "pin.h"
+#include "ptes.h"
 #include "region.h"
 #include "shrink.h"
 #include "slot.h"
@@ -61,6 +63,9 @@ struct pin {
 
 #define WAS_ABSENT	XA_MARK_0
 
+/* How many of others' pins a close looks at before it lets others have the lock. */
+#define FLUSH_BATCH	128
+
 static struct pin *alloc_pin(unsigned long nr)
 {
 	struct pin *pin = kzalloc(sizeof(*pin), DROPPABLE_GFP | __GFP_ACCOUNT);
@@ -78,8 +83,16 @@ static struct pin *alloc_pin(unsigned long nr)
 
 static void put_pin(struct pin *pin)
 {
+	struct folio *folio;
+	unsigned long i;
+
 	if (!refcount_dec_and_test(&pin->users))
 		return;
+	/* One by one: all at once would be with interrupts off. */
+	xa_for_each(&pin->folios, i, folio) {
+		xa_erase(&pin->folios, i);
+		cond_resched();
+	}
 	xa_destroy(&pin->folios);
 	mmdrop(pin->mm);
 	kfree(pin);
@@ -178,8 +191,24 @@ static void unlink_pin(struct droppable_file *df, struct pin *pin)
 
 /*
  * An id comes again as late as can be.  The end of a region ends pins whose ids
- * are still with somebody, and what that then unpins must not be another's.
- *
+ * are still with somebody, and what that then unpins must not be another's.  (Hence
+ * no __xa_alloc_cyclic(): where memory is short that takes an old one.)
+ */
+static int give_id(struct droppable_file *df, struct pin *pin)
+{
+	u32 id;
+	int err;
+
+	do {
+		id = df->next_pin;
+		df->next_pin = id == INT_MAX ? 1 : id + 1;
+		pin->id = id;
+		err = __xa_insert(&df->pins, id, pin, DROPPABLE_GFP);
+	} while (err == -EBUSY);
+	return err;
+}
+
+/*
  * From the unlock on @pin can be ended by who guesses the next id, before its maker
  * has been told of it; he has a reference of his own.
  */
@@ -190,17 +219,16 @@ static int link_pin(struct droppable_region *region, struct pin *pin)
 
 	pin->region = region;
 	xa_lock(&df->pins);
-	err = __xa_alloc_cyclic(&df->pins, &pin->id, pin, xa_limit_31b,
-				&df->next_pin, DROPPABLE_GFP);
-	if (err >= 0) {
+	err = give_id(df, pin);
+	if (!err) {
 		refcount_inc(&pin->users);
 		list_add(&pin->in_region, &region->pins);
 		WRITE_ONCE(df->locked, df->locked + pin->nr);
 	} else {
-		pin->id = 0;	/* it may have been chosen already */
+		pin->id = 0;
 	}
 	xa_unlock(&df->pins);
-	return min(err, 0);	/* 1: begun again */
+	return err;
 }
 
 static int unpin(struct droppable_file *df, u64 id)
@@ -228,18 +256,27 @@ static int unpin(struct droppable_file *df, u64 id)
  * first; unmapped it would have to rely on the reaper's notes, which can say
  * more than was discarded.  Comes and goes with the folio locked.
  */
-static void map_again(struct vm_area_struct *vma, unsigned long address,
-		      struct folio *folio)
+static int map_again(struct vm_area_struct *vma, unsigned long address,
+		     struct folio *folio)
 {
+	unsigned int how = vma->vm_flags & VM_READ ? 0 : FAULT_FLAG_WRITE;
+	int err;
+
 	folio_unlock(folio);
-	/* Fails where the program may not touch it: then it stays as it is. */
-	fixup_user_fault(vma->vm_mm, address, 0, NULL);
+	err = fixup_user_fault(vma->vm_mm, address, how, NULL);
 	folio_lock(folio);
+	if (!droppable_slot_of(folio))
+		return -EAGAIN;
+	/* Where the program may not touch it, it stays as it is. */
+	if (err)
+		return err == -EFAULT ? 0 : err;
+	return folio_mapped(folio) ? 0 : -EAGAIN;
 }
 
 /*
  * The page's folio, locked and with a reference, mapped if it may be; NULL if
- * there is none; ERR_PTR(-EAGAIN) if it has gone meanwhile.
+ * there is none; ERR_PTR(-EAGAIN) if it has gone meanwhile, or can't be mapped yet;
+ * ERR_PTR(-ENOMEM).
  */
 static struct folio *find_folio(struct droppable_region *region,
 				struct vm_area_struct *vma,
@@ -247,6 +284,7 @@ static struct folio *find_folio(struct droppable_region *region,
 {
 	pgoff_t index = droppable_region_index(region, vma, address);
 	struct folio *folio = droppable_region_lock_folio(region, index);
+	int err;
 
 	if (!folio || folio_mapped(folio))
 		return folio;
@@ -257,12 +295,26 @@ static struct folio *find_folio(struct droppable_region *region,
 	}
 	if (droppable_slot_of(folio)->flags & DROPPABLE_SLOT_FRESH)
 		return folio;
-	map_again(vma, address, folio);
-	if (droppable_slot_of(folio))
+	err = map_again(vma, address, folio);
+	if (!err)
 		return folio;
 	folio_unlock(folio);
 	droppable_slot_put(folio);
-	return ERR_PTR(-EAGAIN);
+	return ERR_PTR(err);
+}
+
+static bool is_dirty(struct vm_area_struct *vma, unsigned long address,
+		     struct folio *folio)
+{
+	struct address_space *mapping = vma->vm_file->f_mapping;
+	DECLARE_BITMAP(dirty, 1) = { 0 };
+
+	if (folio_test_dirty(folio))
+		return true;
+	i_mmap_lock_read(mapping);
+	droppable_ptes_dirty(vma, address, 1, dirty);
+	i_mmap_unlock_read(mapping);
+	return test_bit(0, dirty);
 }
 
 /*
@@ -281,7 +333,9 @@ static struct folio *get_folio(struct droppable_region *region,
 	if (IS_ERR(folio))
 		return folio;
 	if (folio) {
-		*whole = !droppable_slot_is_zero(folio);
+		/* Zeros may have been stored. */
+		*whole = !droppable_slot_is_zero(folio) ||
+			 is_dirty(vma, address, folio);
 		goto add;
 	}
 	if (!make)
@@ -452,8 +506,27 @@ static int tell(u64 vec, struct pin *pin)
 	return 0;
 }
 
+static int is_file(const void *wanted, struct file *file, unsigned int fd)
+{
+	return wanted == file;
+}
+
+/*
+ * Whether the process, which has just made a pin, has a descriptor of the file.  It
+ * had one when it called; another thread may have closed that.  If the close came to
+ * droppable_pin_flush() before the pin was to be found there, this sees it.
+ */
+static bool is_open(struct file *file)
+{
+	struct droppable_file *df = file->private_data;
+
+	return !READ_ONCE(df->flushed) ||
+	       iterate_fd(current->files, 0, is_file, file);
+}
+
 static int pin(struct file *file, struct droppable_pin *arg)
 {
+	struct droppable_file *df = file->private_data;
 	unsigned long nr = arg->len >> PAGE_SHIFT;
 	struct mm_struct *mm = current->mm;
 	struct pin *pin;
@@ -468,12 +541,14 @@ static int pin(struct file *file, struct droppable_pin *arg)
 		goto unaccount;
 	err = lock_and_pin(file, arg, pin);
 	arg->id = pin->id;
+	if (arg->id && !is_open(file))
+		err = -EBADF;
 	if (!err)
 		err = tell(arg->vec, pin);
 	put_pin(pin);
 	if (arg->id) {
 		if (err)
-			unpin(file->private_data, arg->id);
+			unpin(df, arg->id);
 		return err;	/* its end takes them off the account */
 	}
 unaccount:
@@ -539,19 +614,27 @@ long droppable_unpin_ioctl(struct file *file,
  * droppable_pin_flush - a process closes a descriptor of the file
  * @df:		the file
  * @owner:	the process's table of descriptors
+ *
+ * It looks at the pins of all who have the file open, however many.
  */
 void droppable_pin_flush(struct droppable_file *df, fl_owner_t owner)
 {
-	unsigned long id;
+	unsigned long id, seen = 0;
 	struct pin *pin;
 
 	xa_lock(&df->pins);
+	WRITE_ONCE(df->flushed, true);
 	xa_for_each(&df->pins, id, pin) {
-		if (pin->owner != owner)
+		bool own = pin->owner == owner;
+
+		if (own)
+			unlink_pin(df, pin);
+		else if (++seen % FLUSH_BATCH)
 			continue;
-		unlink_pin(df, pin);
 		xa_unlock(&df->pins);
-		end_pin(pin);
+		if (own)
+			end_pin(pin);
+		cond_resched();
 		xa_lock(&df->pins);
 	}
 	xa_unlock(&df->pins);

@@ -176,6 +176,19 @@ static bool is_still_zero(struct droppable_slot *slot)
 	       !folio_test_dirty(folio) && droppable_slot_is_zero(folio);
 }
 
+/*
+ * It was stored to while it was being unmapped, and its content depends on the
+ * reaper's notes from here on: for the drop counter it may have been dropped.
+ */
+static void count_unmapped(struct droppable_slot *slot)
+{
+	struct droppable_file *df = slot->region->file;
+
+	i_mmap_lock_read(df->inode->i_mapping);
+	droppable_file_bump(df, 1);
+	i_mmap_unlock_read(df->inode->i_mapping);
+}
+
 /**
  * droppable_recycle_zero - move a page that is still zero to another index
  * @region:	of a read fault
@@ -207,6 +220,8 @@ struct folio *droppable_recycle_zero(struct droppable_region *region,
 			       move_in(region, slot, index,
 				       DROPPABLE_SLOT_CLEAN) :
 			       ERR_PTR(-ENOENT);
+		if (!folio_mapped(slot->folio))
+			count_unmapped(slot);
 	}
 	droppable_drop_put_back(slot);
 	return ERR_PTR(-ENOENT);

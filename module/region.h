@@ -6,13 +6,12 @@
  * LOCK ORDER, outermost first:
  *
  *	mmap_lock (or the VMA lock) of the mm
- *	  xa_lock of a pin's folios
  *	  mutex of the mm's reaper; whoever waits for a folio lock under it has
  *	  mmap_lock for writing
  *	  folio lock of a resident folio
  *	    i_mmap_rwsem of the region's mapping, for reading
  *	      page table lock
- *	    xa_lock of region->folios, region->lost or file->pins
+ *	    xa_lock of region->folios, region->lost, file->pins or a pin's folios
  *	    lock of the list_lru
  *	    lock of the mm's reaper
  *	      lock of ration.c's sessions, of a wait or work queue

@@ -185,6 +185,31 @@ TEST(whole, "line 43: with DROPPABLE_PIN_WHOLE all is pinned, or nothing, and no
 	want_zero(area, LENGTH);
 }
 
+TEST(zeros, "line 43: zeros that were stored are there, though the page was read before")
+{
+	int fd = mem_open();
+	char *area = device_map(fd, LENGTH);
+	struct droppable_pin pin = range_of(area, 2 * PAGE);
+
+	need_device("pin");
+	want_zero(area, 2 * PAGE);
+	memset(area, 0, PAGE);
+	want_ok(try_pin(fd, &pin));
+	want_eq(pin.dropped, 1);
+	want_ok(try_unpin(fd, pin.id));
+	memset(area + PAGE, 0, PAGE);
+	pin.flags = DROPPABLE_PIN_WHOLE;
+	want_ok(try_pin(fd, &pin));
+	want_ne(pin.id, 0);
+	want_ok(try_unpin(fd, pin.id));
+	/* And not, once they are gone. */
+	mem_drop(area, PAGE);
+	want_zero(area, PAGE);
+	want_ok(try_pin(fd, &pin));
+	want_eq(pin.dropped, 1);
+	want_eq(pin.id, 0);
+}
+
 TEST(untouched, "line 43: what was never touched can be pinned, and stored to then")
 {
 	int fd = mem_open();
@@ -470,6 +495,51 @@ TEST(closed, "line 43: closing a descriptor of the open file ends the process's 
 	want_zero(area, LENGTH);
 	mem_drop(other, LENGTH);
 	want_whole(other, PAGES, TAG, 3);
+}
+
+#define CLOSINGS 400
+
+struct closing {
+	struct droppable_pin pin;
+	int fd;
+	int started;
+	int err;
+};
+
+static void *pin_while_closing(void *arg)
+{
+	struct closing *closing = arg;
+
+	__atomic_store_n(&closing->started, 1, __ATOMIC_RELEASE);
+	closing->err = try_pin(closing->fd, &closing->pin) ? errno : 0;
+	return NULL;
+}
+
+TEST(closing, "line 43: a pin that is being made while another thread closes the descriptor ends with it, or isn't made")
+{
+	unsigned int made = 0;
+
+	need_device("pin");
+	for (int i = 0; i < CLOSINGS; i++) {
+		struct closing closing = { .fd = device_open() };
+		char *area = device_map(closing.fd, LENGTH);
+		pthread_t thread;
+
+		fill(area, PAGES, TAG, 1);
+		closing.pin = range_of(area, LENGTH);
+		want_ok(pthread_create(&thread, NULL, pin_while_closing, &closing));
+		while (!__atomic_load_n(&closing.started, __ATOMIC_ACQUIRE))
+			sched_yield();
+		for (volatile int wait = i % 40 * 100; wait; wait--)
+			;
+		close(closing.fd);
+		want_ok(pthread_join(thread, NULL));
+		want(!closing.err || closing.err == EBADF);
+		made += !closing.err;
+		want_eq(vm_pin(), 0);
+		want_ok(munmap(area, LENGTH));
+	}
+	note("%u of %d were made, and ended", made, CLOSINGS);
 }
 
 TEST(ended, "line 43: exit, exec, SIGKILL and munmap end the pins too, though another process keeps the open file")

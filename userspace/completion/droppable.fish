@@ -12,7 +12,7 @@ complete -c droppable -n __fish_use_subcommand -f -a help -d 'The help of a comm
 complete -c droppable -n __fish_use_subcommand -s V -l version -d 'Version'
 complete -c droppable -s h -l help -d 'Help'
 complete -c droppable -f -n '__fish_seen_subcommand_from status load unload top drop bench help'
-complete -c droppable -n '__fish_seen_subcommand_from help' -a 'status load unload top drop bench run help'
+complete -c droppable -n '__fish_seen_subcommand_from help' -a 'status load unload top drop bench run'
 complete -c droppable -f -n '__fish_seen_subcommand_from status top bench' -s j -l json -d 'As JSON'
 complete -c droppable -f -n '__fish_seen_subcommand_from top' -s d -l delay -x -d 'Seconds between two looks'
 complete -c droppable -f -n '__fish_seen_subcommand_from top' -s n -l iterations -x -d 'End after so many'

@@ -528,7 +528,7 @@ static const struct {
 	{ "never-locked", "mlock(2) and mlockall(2) can't keep it in memory" },
 	{ "no-reserve", "nothing is reserved against overcommit limits" },
 	{ "nonfatal-fault", "no signal for a load or store without memory" },
-	{ "fault-no-oom", "a load or store never starts the OOM killer" },
+	{ "fault-no-oom", "a fault starts no OOM killer, page tables excepted" },
 	{ "fault-killable", "signals work while a load or store waits" },
 	{ "drop-before-oom", "dropped before the OOM killer is started" },
 	{ "drop-in-cgroup", "the same at the limit of a cgroup" },

@@ -86,7 +86,7 @@ enum droppable_backend {
 #define DROPPABLE_G_NO_RESERVE		(UINT64_C(1) << 6)
 /* A load or store never gets SIGBUS or SIGSEGV for lack of memory (24). */
 #define DROPPABLE_G_NONFATAL_FAULT	(UINT64_C(1) << 7)
-/* A load or store never starts the OOM killer (line 24). */
+/* Nor starts it the OOM killer, but for a page table: droppable(4), LIMITS. */
 #define DROPPABLE_G_FAULT_NO_OOM	(UINT64_C(1) << 8)
 /* While a load or store waits for memory, signals still work (line 25). */
 #define DROPPABLE_G_FAULT_KILLABLE	(UINT64_C(1) << 9)
@@ -105,7 +105,7 @@ enum droppable_backend {
 #define DROPPABLE_G_DROP_COUNT		(UINT64_C(1) << 14)
 /*
  * The kernel drops it when it needs memory (line 9).  Not given for MAP_DROPPABLE:
- * Linux 6.12 as distributions ship it kills somebody instead.  Since: 0.2
+ * some kernels, of 6.12, kill somebody instead.  Since: 0.2
  */
 #define DROPPABLE_G_DROPPABLE		(UINT64_C(1) << 15)
 /* droppable_drops() works: a plain load tells of drops (line 40). */
@@ -114,7 +114,7 @@ enum droppable_backend {
 #define DROPPABLE_G_DROP_EVENT		(UINT64_C(1) << 17)
 /* droppable_stats() works (line 39). */
 #define DROPPABLE_G_STATS		(UINT64_C(1) << 18)
-/* Dropped before hibernation: none of it is in the image (line 23). */
+/* Dropped before hibernation: only what is held then is in the image (23). */
 #define DROPPABLE_G_NOT_HIBERNATED	(UINT64_C(1) << 19)
 /* Never seen by userfaultfd(2), never merged with other pages (line 32). */
 #define DROPPABLE_G_NO_USERFAULTFD	(UINT64_C(1) << 20)
@@ -310,8 +310,9 @@ int droppable_stats(const struct droppable *ctx, struct droppable_stats *stats,
  * there: what else was in it before, only something in the page itself can tell.
  *
  * It ends by droppable_unpin(), droppable_close(), exec and exit, and unmapping
- * the whole mapping; a child has no part in it.  This is the one thing here that
- * locks memory: RLIMIT_MEMLOCK limits it.
+ * the whole mapping; also when the process closes any descriptor of the handle's
+ * open file, such as a dup(2) of droppable_event_fd()'s.  A child has no part in
+ * it.  This is the one thing here that locks memory: RLIMIT_MEMLOCK limits it.
  *
  * Returns 0, or
  *	-EINVAL		ctx or pin is NULL; unknown flags; else as
@@ -324,7 +325,8 @@ int droppable_stats(const struct droppable *ctx, struct droppable_stats *stats,
  *	-ENOTSUP	DROPPABLE_G_PIN is not given
  *	-EINTR		a fatal signal came; the process is about to end
  *	-EFAULT		vec can't be written
- *	-EBADF		as droppable_map()
+ *	-EBADF		as droppable_map(); or a descriptor of the open file was
+ *			closed meanwhile
  *
  * Thread-safe.  Since: 0.2
  */

@@ -548,8 +548,10 @@ int droppable_pool_read(struct droppable_pool *p,
 
 	if (!p || !ref || !buf || !len)
 		return -EINVAL;
-	if (!ref->gen)
+	if (!ref->gen) {
+		memset(buf, 0, len);
 		return -ENODATA;
+	}
 	if (!pages_of(p, ref, &page) || off > ref->len || len > ref->len - off)
 		return -EINVAL;
 

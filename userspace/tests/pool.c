@@ -79,6 +79,8 @@ static void test_bad_arguments(struct droppable *ctx)
 	ok(!ref.gen && !ref.at && !ref.len, "put: failure stores nothing", 0);
 	is(droppable_pool_read(p, &ref, 0, buf, 8), -ENODATA,
 	   "read: a reference to nothing");
+	ok(!memcmp(buf, "\0\0\0\0\0\0\0\0letters", 16),
+	   "read: what was asked for is zero then, no more", 0);
 	is(droppable_pool_forget(p, &ref), -ENODATA, "forget: nothing");
 	is(droppable_pool_drop(p, &ref), -ENODATA, "drop: nothing");
 

@@ -19,7 +19,8 @@ static int explain(int err)
 	switch (err) {
 	case EACCES:
 	case EPERM:
-		complain("only root may drop other people's pages");
+		complain("dropping by process, or everything, needs root");
+		hint("A program drops its own pages by droppable_drop(3).");
 		return NO_PERMISSION;
 	case ENOENT:
 		return explain_totals();
@@ -73,9 +74,13 @@ static int drop_process(pid_t pid)
 {
 	struct process before, after = { 0 };
 	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
-	int err = process_look(pid, &before);
+	struct totals totals;
 	char text[16];
+	int err;
 
+	if (!read_totals(&totals))
+		return explain(ENOENT);
+	err = process_look(pid, &before);
 	if (err < 0)
 		return explain(-err);
 	if (!err) {

@@ -68,7 +68,8 @@ int print_help(const struct command *command)
 int next_option(int argc, char **argv, const char *shorts,
 		const struct option *longs, const struct command *command)
 {
-	int option;
+	/* Of several letters in one word, all but the last leave optind alone. */
+	int option, at = optind;
 
 	opterr = 0;
 	option = getopt_long(argc, argv, shorts, longs, NULL);
@@ -77,11 +78,11 @@ int next_option(int argc, char **argv, const char *shorts,
 		print_help(command);
 		return HELPED;
 	case ':':
-		bad_usage(command->name, "%s takes a value", argv[optind - 1]);
+		bad_usage(command->name, "%s takes a value", argv[at]);
 		return MISUSED;
 	case '?':
 		bad_usage(command->name, "%s: there is no such option '%s'",
-			  command->name, argv[optind - 1]);
+			  command->name, argv[at]);
 		return MISUSED;
 	default:
 		return option;

@@ -115,7 +115,8 @@ static bool something_serves(const char *backend)
 		close(fd);
 		return true;
 	}
-	if (native && fd == -ENOENT)
+	/* No device, with a node left behind or without. */
+	if (native && (fd == -ENOENT || fd == -ENODEV || fd == -ENXIO))
 		return true;
 	explain_device(fd);
 	return false;

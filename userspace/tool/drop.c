@@ -19,7 +19,7 @@ static int explain(int err)
 	switch (err) {
 	case EACCES:
 	case EPERM:
-		complain("dropping by process, or everything, needs root");
+		complain("only root may drop the pages of a process, or all");
 		hint("A program drops its own pages by droppable_drop(3).");
 		return NO_PERMISSION;
 	case ENOENT:

@@ -65,6 +65,8 @@ struct pin {
 
 /* How many of others' pins a close looks at before it lets others have the lock. */
 #define FLUSH_BATCH	128
+/* How many folios the end of a pin forgets likewise: those of 64 nodes. */
+#define FORGET_BATCH	4096
 
 static struct pin *alloc_pin(unsigned long nr)
 {
@@ -81,18 +83,32 @@ static struct pin *alloc_pin(unsigned long nr)
 	return pin;
 }
 
+/* In batches: xa_destroy() would free all nodes at once, with interrupts off. */
+static void forget_folios(struct pin *pin)
+{
+	XA_STATE(xas, &pin->folios, 0);
+	unsigned int forgotten = 0;
+	struct folio *folio;
+
+	xas_lock(&xas);
+	xas_for_each(&xas, folio, ULONG_MAX) {
+		xas_store(&xas, NULL);
+		if (++forgotten % FORGET_BATCH)
+			continue;
+		xas_pause(&xas);
+		xas_unlock(&xas);
+		cond_resched();
+		xas_lock(&xas);
+	}
+	xas_unlock(&xas);
+}
+
 static void put_pin(struct pin *pin)
 {
-	struct folio *folio;
-	unsigned long i;
-
 	if (!refcount_dec_and_test(&pin->users))
 		return;
-	/* One by one: all at once would be with interrupts off. */
-	xa_for_each(&pin->folios, i, folio) {
-		xa_erase(&pin->folios, i);
-		cond_resched();
-	}
+	if (pin->nr > FORGET_BATCH)
+		forget_folios(pin);
 	xa_destroy(&pin->folios);
 	mmdrop(pin->mm);
 	kfree(pin);

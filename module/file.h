@@ -30,8 +30,9 @@ struct folio;
  * @readers:	waiting for @drops to change
  * @pins:	id -> struct pin, see pin.c
  * @next_pin:	id for the next of them
- * @flushed:	somebody has closed a descriptor
- * @locked:	pages that @pins hold; all three are changed under the lock of @pins
+ * @flushed:	somebody has closed a descriptor, see is_open() in pin.c
+ * @locked:	pages that @pins hold; all three are changed under the lock of @pins,
+ *		and the last two read without
  *
  * Owned by the file, which every VMA of it keeps: it outlives close(2) and dies
  * with the last mapping.  Regions point here and die before.

@@ -41,7 +41,7 @@
  * @mm:		whose pinned_vm counts the pages; its mm_struct is held
  * @owner:	the table of descriptors that it was made through
  * @nr:		pages
- * @folios:	of the pages, by their place in the range; those that were zero
+ * @folios:	of the pages, by their place in the range; those that weren't there
  *		before marked WAS_ABSENT.  No array: for a large one the core
  *		reclaims neighbouring pages, or allocates page tables, for which it
  *		would start the OOM killer

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * What page table entries tell of pages: touched since the last look (contract
- * line 16), written (line 42).
+ * line 16), written (lines 42, 43).
  *
  * The core's walkers aren't exported, or allocate page tables that are missing,
  * which reclaim must not; so this is a walk of its own, over page tables that

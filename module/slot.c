@@ -190,10 +190,11 @@ static bool is_zero(const unsigned long *word)
 }
 
 /**
- * droppable_slot_is_zero - whether nothing was stored since it came by a read
+ * droppable_slot_is_zero - whether it came by a read or a pin, and is zero still
  * @folio:	in the store, locked
  *
- * Its mapping is writable: only its bytes tell.
+ * Its mapping is writable: its bytes tell.  That zeros were stored, only dirty bits
+ * do.
  */
 bool droppable_slot_is_zero(struct folio *folio)
 {

@@ -8,8 +8,8 @@
  * Every mmap() call gives memory of its own that reads zero.  A page of it
  * reads zero again once the kernel has dropped it.  It is never swapped,
  * dumped or inherited by a child with its contents, counts against no
- * RLIMIT_MEMLOCK, and a fault on it ends in no signal (for the OOM killer see
- * LIMITS).  droppable(4) has the whole contract.
+ * RLIMIT_MEMLOCK, and a fault on it ends in no signal.  droppable(4) has the
+ * whole contract, and in LIMITS what can still start the OOM killer.
  *
  * What mmap() refuses:
  *	EINVAL	MAP_PRIVATE, MAP_LOCKED, MAP_HUGETLB, an offset other than 0

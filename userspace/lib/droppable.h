@@ -86,7 +86,7 @@ enum droppable_backend {
 #define DROPPABLE_G_NO_RESERVE		(UINT64_C(1) << 6)
 /* A load or store never gets SIGBUS or SIGSEGV for lack of memory (24). */
 #define DROPPABLE_G_NONFATAL_FAULT	(UINT64_C(1) << 7)
-/* Nor starts it the OOM killer, but for a page table: droppable(4), LIMITS. */
+/* Nor starts the OOM killer (24); for page tables see droppable(4), LIMITS. */
 #define DROPPABLE_G_FAULT_NO_OOM	(UINT64_C(1) << 8)
 /* While a load or store waits for memory, signals still work (line 25). */
 #define DROPPABLE_G_FAULT_KILLABLE	(UINT64_C(1) << 9)
@@ -105,7 +105,7 @@ enum droppable_backend {
 #define DROPPABLE_G_DROP_COUNT		(UINT64_C(1) << 14)
 /*
  * The kernel drops it when it needs memory (line 9).  Not given for MAP_DROPPABLE:
- * some kernels, of 6.12, kill somebody instead.  Since: 0.2
+ * some kernels of 6.12 kill somebody instead.  Since: 0.2
  */
 #define DROPPABLE_G_DROPPABLE		(UINT64_C(1) << 15)
 /* droppable_drops() works: a plain load tells of drops (line 40). */

@@ -79,13 +79,10 @@ static size_t count(const struct bench *bench, unsigned char byte)
 	return pages;
 }
 
-/*
- * What count() has read is mapped, and a store to it is no first one any more.
- * Returns what droppable_drop() does.
- */
-static int empty(struct bench *bench)
+/* What count() has read is mapped, and a store to it is no first one any more. */
+static void unmap_all(struct bench *bench)
 {
-	return droppable_drop(bench->ctx, bench->map, bench->size, NULL);
+	droppable_drop(bench->ctx, bench->map, bench->size, NULL);
 }
 
 static void fill_and_drop(struct bench *bench)
@@ -97,7 +94,7 @@ static void fill_and_drop(struct bench *bench)
 
 	check(bench, "zero_at_first", "reads zero at first",
 	      count(bench, 0) == pages);
-	empty(bench);
+	unmap_all(bench);
 	start = seconds();
 	touch(bench, bench->map, 'd');
 	report(bench, "fill_ns", "first store to a page", start);
@@ -113,7 +110,7 @@ static void fill_and_drop(struct bench *bench)
 	report(bench, "drop_ns", "an explicit drop", start);
 	check(bench, "dropped", "dropped pages read zero",
 	      !err && count(bench, 0) == pages);
-	empty(bench);
+	unmap_all(bench);
 	start = seconds();
 	touch(bench, bench->map, 'e');
 	report(bench, "refill_ns", "first store to a page that was dropped",

@@ -123,10 +123,10 @@ static unsigned long drop_group(struct droppable_group *group,
 		dropped++;
 	}
 	trace_droppable_drop(region, group->first, group->nr, dropped);
-	if (dropped) {
+	if (dropped)
 		droppable_count(region->file, DROPPABLE_DROPPED, dropped);
-		droppable_file_wake(region->file);
-	}
+	/* What was unmapped and found held has counted too. */
+	droppable_file_wake(region->file);
 	/* The last touch: region_free() may be waiting for it. */
 	if (atomic_sub_and_test(group->nr, &region->drops))
 		wake_up_var(&region->drops);

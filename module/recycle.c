@@ -155,8 +155,11 @@ struct folio *droppable_recycle_oldest(struct droppable_region *region,
 	if (!slot)
 		return ERR_PTR(-ENOMEM);
 	unmap_one(slot, DROPPABLE_DROP_WAIT);
-	if (!droppable_drop_take_out(slot, true))
+	if (!droppable_drop_take_out(slot, true)) {
+		/* It has counted all the same. */
+		droppable_file_wake(region->file);
 		return ERR_PTR(-ENOMEM);
+	}
 	droppable_refault_dropped(region, slot->index);
 	trace_droppable_drop(region, slot->index, 1, 1);
 	droppable_count(region->file, DROPPABLE_DROPPED, 1);
@@ -187,6 +190,7 @@ static void count_unmapped(struct droppable_slot *slot)
 	i_mmap_lock_read(df->inode->i_mapping);
 	droppable_file_bump(df, 1);
 	i_mmap_unlock_read(df->inode->i_mapping);
+	droppable_file_wake(df);
 }
 
 /**

@@ -7,12 +7,15 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/droppable.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -204,6 +207,70 @@ TEST(woken_by_reclaim, "line 40: reclaim wakes a sleeping reader too")
 static void handle(int number)
 {
 	(void)number;
+}
+
+static struct {
+	int fd;
+	char *page;
+	volatile bool stop;
+	volatile uint64_t told;
+} held;
+
+static void *touch_thread(void *unused)
+{
+	(void)unused;
+	while (!held.stop)
+		*(volatile char *)held.page = 1;
+	return NULL;
+}
+
+static void *read_thread(void *unused)
+{
+	(void)unused;
+	while (!held.stop)
+		held.told += drops_read(held.fd);
+	return NULL;
+}
+
+/* Whether the only page was unmapped, and then found held by a fault. */
+static bool drop_finds_held(const struct droppable_counter *counter)
+{
+	struct droppable_drop drop = {
+		.addr = (uintptr_t)held.page,
+		.len = PAGE,
+	};
+	uint64_t before = counter->drops;
+
+	want_ok(ioctl(held.fd, DROPPABLE_IOC_DROP, &drop));
+	return !drop.dropped && counter->drops != before;
+}
+
+TEST(woken_by_held, "line 40: a drop that unmaps a page, and then finds it held, wakes a sleeping reader, since it has counted")
+{
+	const struct droppable_counter *counter;
+	unsigned int found = 0, drops = 0;
+	double end = race_end();
+	pthread_t toucher, reader;
+
+	held.fd = device_open();
+	held.page = device_map(held.fd, PAGE);
+	counter = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, held.fd,
+		       DROPPABLE_COUNTER_OFFSET);
+	want_ok(counter);
+	want_eq(pthread_create(&toucher, NULL, touch_thread, NULL), 0);
+	want_eq(pthread_create(&reader, NULL, read_thread, NULL), 0);
+	for (; race_goes_on(end, found); drops++) {
+		if (!drop_finds_held(counter))
+			continue;
+		found++;
+		want(wait_for(held.told == counter->drops, 2));
+	}
+	note("%u of %u drops found it held", found, drops);
+	held.stop = true;
+	want_eq(pthread_join(toucher, NULL), 0);
+	held.page[0] = 1;
+	mem_drop(held.page, PAGE);
+	want_eq(pthread_join(reader, NULL), 0);
 }
 
 TEST(read_signals, "line 40: a handled signal ends a sleeping read(2) with EINTR, SIGKILL ends its process")

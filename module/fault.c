@@ -42,8 +42,8 @@ static bool is_content(struct droppable_region *region, struct folio *folio)
  *
  * Either a drop unmapped it, and found it pinned or just written: then it still
  * is the page's content.  Or its owner did (MADV_DONTNEED): then the page reads
- * zero from now on, and whoever pins the old folio keeps that.  A region without
- * a reaper can't always tell, and believes the first only while there is a pin.
+ * zero from now on, and whoever pins the old folio keeps that.  A region that has
+ * no reaper yet can't always tell, and believes the first only while there is a pin.
  * What was never mapped is zero in either case, and the pin's.
  */
 bool droppable_fault_revives(struct droppable_region *region,
@@ -262,26 +262,35 @@ static vm_fault_t wait_for_memory(struct vm_fault *vmf,
 }
 
 /*
- * The first fault in the VMA: makes its region.  NULL means that *@ret is the
- * fault's result.
+ * Once per access, and whatever signals are pending, for it waits for nothing that
+ * a signal should end.
  */
-static struct droppable_region *first_fault(struct vm_fault *vmf,
+static bool may_let_go(struct vm_fault *vmf)
+{
+	return (vmf->flags & (FAULT_FLAG_ALLOW_RETRY | FAULT_FLAG_RETRY_NOWAIT |
+			      FAULT_FLAG_TRIED)) == FAULT_FLAG_ALLOW_RETRY;
+}
+
+/*
+ * A fault in a VMA without a region, or with one that isn't watched: makes that, or
+ * else has to do with @region.  NULL means that *@ret is the fault's result.
+ */
+static struct droppable_region *make_region(struct vm_fault *vmf,
+					    struct droppable_region *region,
 					    const struct droppable_try *try,
 					    vm_fault_t *ret)
 {
-	struct droppable_region *region;
 	struct mm_struct *mm = vmf->vma->vm_mm;
 	unsigned long address = vmf->address;
-	bool tried = vmf->flags & FAULT_FLAG_TRIED;
 
-	if (!tried && may_wait(vmf) &&
-	    !(vmf->flags & FAULT_FLAG_RETRY_NOWAIT)) {
+	if (may_let_go(vmf)) {
 		mmap_read_unlock(mm);
 		droppable_region_make(mm, address);
 		*ret = VM_FAULT_RETRY;
 		return NULL;
 	}
-	region = droppable_region_make_here(vmf->vma);
+	if (!region)
+		region = droppable_region_make_here(vmf->vma);
 	if (!region)
 		*ret = wait_for_memory(vmf, try);
 	return region;
@@ -295,8 +304,8 @@ static vm_fault_t fault(struct vm_fault *vmf, const struct droppable_try *try)
 
 	mmap_assert_locked(vmf->vma->vm_mm);
 	region = droppable_region_of(vmf->vma);
-	if (unlikely(!region)) {
-		region = first_fault(vmf, try, &ret);
+	if (unlikely(!region || droppable_region_unwatched(region))) {
+		region = make_region(vmf, region, try, &ret);
 		if (!region)
 			return ret;
 	}

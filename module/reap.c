@@ -466,28 +466,60 @@ void droppable_reap_moved(struct mmu_notifier *notifier,
 	watch(reaper, vma);
 }
 
-/**
- * droppable_reap_watch - hear of what is unmapped in a VMA
- * @vma:	mmap_lock held for writing
- *
- * NULL if there is no memory for it: then discarded pages stay until they are
- * touched or memory is short.
+/*
+ * For this the core takes the locks of all the mm's VMAs, and gives up if a signal
+ * comes, whatever the program would do about it: so they wait.  What it allocates
+ * for the mm's first notifier could start the OOM killer, on behalf of a fault;
+ * under PF_MEMALLOC it fails first.
  */
-struct mmu_notifier *droppable_reap_watch(struct vm_area_struct *vma)
+static struct mmu_notifier *get_notifier(struct mm_struct *mm)
 {
 	struct mmu_notifier *notifier;
+	sigset_t others, old;
 	unsigned int flags;
 
-	/*
-	 * What the core allocates for the mm's first notifier could start the
-	 * OOM killer, on behalf of a fault.  Under PF_MEMALLOC it fails first.
-	 */
+	siginitsetinv(&others, sigmask(SIGKILL) | sigmask(SIGSTOP));
+	sigprocmask(SIG_BLOCK, &others, &old);
 	flags = memalloc_noreclaim_save();
-	notifier = mmu_notifier_get_locked(&ops, vma->vm_mm);
+	notifier = mmu_notifier_get_locked(&ops, mm);
 	memalloc_noreclaim_restore(flags);
+	sigprocmask(SIG_SETMASK, &old, NULL);
+	return notifier;
+}
+
+/* All VMAs of a region that came to have several before it was watched. */
+static void watch_all(struct reaper *reaper, struct droppable_region *region)
+{
+	struct vm_area_struct *vma;
+
+	for (vma = find_vma(reaper->mm, 0); vma;
+	     vma = find_vma(reaper->mm, vma->vm_end))
+		if (vma->vm_ops == &droppable_vm_ops &&
+		    droppable_region_of(vma) == region)
+			watch(reaper, vma);
+}
+
+/**
+ * droppable_reap_watch - hear of what is unmapped in a region
+ * @region:	which
+ * @vma:	one of its VMAs; mmap_lock held for writing
+ *
+ * ERR_PTR(-ENOMEM); ERR_PTR(-EINTR) if something is pending that can't wait: the
+ * task is to die, to stop or to freeze, or to do what was queued for it.
+ */
+struct mmu_notifier *droppable_reap_watch(struct droppable_region *region,
+					  struct vm_area_struct *vma)
+{
+	struct mmu_notifier *notifier = get_notifier(vma->vm_mm);
+	struct reaper *reaper;
+
 	if (IS_ERR(notifier))
-		return NULL;
-	watch(container_of(notifier, struct reaper, notifier), vma);
+		return notifier;
+	reaper = container_of(notifier, struct reaper, notifier);
+	if (refcount_read(&region->vmas) == 1)
+		watch(reaper, vma);
+	else
+		watch_all(reaper, region);
 	return notifier;
 }
 

@@ -11,7 +11,8 @@ struct vm_area_struct;
 int droppable_reap_init(void);
 void droppable_reap_exit(void);
 
-struct mmu_notifier *droppable_reap_watch(struct vm_area_struct *vma);
+struct mmu_notifier *droppable_reap_watch(struct droppable_region *region,
+					  struct vm_area_struct *vma);
 void droppable_reap_moved(struct mmu_notifier *notifier,
 			  struct vm_area_struct *vma);
 void droppable_reap_unwatch(struct mmu_notifier *notifier,

@@ -17,6 +17,9 @@
 #include "shrink.h"
 #include "slot.h"
 
+/* After how long a region for whose watching there was no memory tries again. */
+#define WATCH_AGAIN	(HZ / 50)
+
 static struct kmem_cache *region_cache;
 
 int droppable_region_init(void)
@@ -43,96 +46,11 @@ static struct droppable_region *region_alloc(struct vm_area_struct *vma)
 	region->base = vma->vm_pgoff;
 	memset(region->recent, 0xff, sizeof(region->recent));
 	memset(region->zeros, 0xff, sizeof(region->zeros)); /* _ZERO_NONE */
+	region->watch_at = jiffies;
 	xa_init_flags(&region->folios, XA_FLAGS_ACCOUNT);
 	droppable_refault_init(region);
 	INIT_LIST_HEAD(&region->pins);
 	return region;
-}
-
-/**
- * droppable_region_make - give the VMA at an address its region
- * @mm:		of the VMA, unlocked
- * @address:	where a fault found a VMA of ours without a region
- *
- * Takes mmap_lock for writing, which watching the mm needs.  Whether it worked
- * the next try of the fault will see.
- */
-void droppable_region_make(struct mm_struct *mm, unsigned long address)
-{
-	struct droppable_region *region;
-	struct vm_area_struct *vma;
-
-	if (mmap_write_lock_killable(mm))
-		return;
-	vma = find_vma(mm, address);
-	if (!vma || vma->vm_start > address ||
-	    vma->vm_ops != &droppable_vm_ops || vma->vm_private_data)
-		goto unlock;
-	region = region_alloc(vma);
-	if (!region)
-		goto unlock;
-	region->reaper = droppable_reap_watch(vma);
-	/* Drops compare it, under i_mmap_rwsem alone. */
-	WRITE_ONCE(vma->vm_private_data, region);
-unlock:
-	mmap_write_unlock(mm);
-}
-
-/**
- * droppable_region_make_here - the same without letting go of mmap_lock
- * @vma:	locked for a fault: it can't be split, moved or closed meanwhile
- *
- * The region can't watch its mm then.  NULL if there is no memory for it.
- */
-struct droppable_region *droppable_region_make_here(struct vm_area_struct *vma)
-{
-	struct droppable_region *region, *raced;
-
-	mmap_assert_locked(vma->vm_mm);
-	region = region_alloc(vma);
-	if (!region)
-		return NULL;
-	raced = cmpxchg(&vma->vm_private_data, NULL, region);
-	if (!raced)
-		return region;
-	kmem_cache_free(region_cache, region);
-	return raced;
-}
-
-/**
- * droppable_region_open - a VMA was copied: by fork, split or mremap
- * @vma:	the copy, whose vm_private_data is still the original's
- *
- * Can't fail, and needs no memory.
- */
-void droppable_region_open(struct vm_area_struct *vma)
-{
-	struct droppable_region *region = vma->vm_private_data;
-
-	mmap_assert_write_locked(vma->vm_mm);
-	if (!region)
-		return;
-	if (region->mm == vma->vm_mm)
-		refcount_inc(&region->vmas);
-	else
-		WRITE_ONCE(vma->vm_private_data, NULL);	/* see above */
-}
-
-/**
- * droppable_region_moved - mremap() moved a VMA
- * @vma:	where it is now
- */
-int droppable_region_moved(struct vm_area_struct *vma)
-{
-	struct droppable_region *region = vma->vm_private_data;
-
-	mmap_assert_write_locked(vma->vm_mm);
-	if (!region)
-		return 0;
-	region->moved = vma->vm_pgoff;
-	region->moved_nr = vma_pages(vma);
-	droppable_reap_moved(region->reaper, vma);
-	return 0;
 }
 
 /* Whether a drop unmapped it, and it is the page's content nevertheless. */
@@ -222,6 +140,159 @@ unsigned int droppable_region_reap(struct droppable_region *region,
 		cond_resched();
 	}
 	return left;
+}
+
+/* One folio, of those that region_settle() is about. */
+static void settle_index(struct droppable_region *region, pgoff_t index,
+			 u32 now)
+{
+	struct folio *folio = droppable_region_lock_folio(region, index);
+	struct droppable_slot *slot;
+
+	if (!folio)
+		return;
+	slot = droppable_slot_of(folio);
+	if (!(slot->flags & DROPPABLE_SLOT_HELD) ||
+	    !droppable_slot_pinned(folio, 1)) {
+		reap_folio(folio, DROPPABLE_REAP_GONE, 0);
+		return;
+	}
+	slot->held_at = now;
+	folio_unlock(folio);
+	droppable_slot_put(folio);
+}
+
+/*
+ * What was unmapped while nobody watched, by its owner or by a drop that found it
+ * held: which, nobody can say.  As a fault would have until now (is_content() in
+ * fault.c), it believes the second while somebody holds it.
+ */
+static void region_settle(struct droppable_region *region)
+{
+	u32 now = droppable_reap_clock(region->reaper);
+	struct folio *folio;
+	unsigned long index;
+
+	xa_for_each(&region->folios, index, folio) {
+		if (!seems_mapped(folio))
+			settle_index(region, index, now);
+		cond_resched();
+	}
+}
+
+/* Has it watched, from now on, if that can be had. */
+static void region_watch(struct droppable_region *region,
+			 struct vm_area_struct *vma)
+{
+	struct mmu_notifier *reaper;
+
+	mmap_assert_write_locked(vma->vm_mm);
+	reaper = droppable_reap_watch(region, vma);
+	if (IS_ERR(reaper) && PTR_ERR(reaper) != -EINTR)
+		WRITE_ONCE(region->watch_at, jiffies + WATCH_AGAIN);
+	if (IS_ERR(reaper))
+		return;
+	WRITE_ONCE(region->reaper, reaper);
+	if (!atomic_long_read(&region->resident))
+		return;
+	/*
+	 * A drop that had no reaper to ask the time of is through with its
+	 * unmapping after this: it asks under the same lock.
+	 */
+	i_mmap_lock_write(region->file->inode->i_mapping);
+	i_mmap_unlock_write(region->file->inode->i_mapping);
+	region_settle(region);
+}
+
+/**
+ * droppable_region_make - give the VMA at an address a region that is watched
+ * @mm:		of the VMA, unlocked
+ * @address:	where a fault found a VMA of ours without one
+ *
+ * Takes mmap_lock for writing, which watching the mm needs.  What of it worked the
+ * next try of the fault will see.
+ */
+void droppable_region_make(struct mm_struct *mm, unsigned long address)
+{
+	struct droppable_region *region;
+	struct vm_area_struct *vma;
+
+	if (mmap_write_lock_killable(mm))
+		return;
+	vma = find_vma(mm, address);
+	if (!vma || vma->vm_start > address ||
+	    vma->vm_ops != &droppable_vm_ops)
+		goto unlock;
+	region = droppable_region_of(vma);
+	if (!region) {
+		region = region_alloc(vma);
+		if (!region)
+			goto unlock;
+		/* Drops compare it, under i_mmap_rwsem alone. */
+		WRITE_ONCE(vma->vm_private_data, region);
+	}
+	if (!region->reaper)
+		region_watch(region, vma);
+unlock:
+	mmap_write_unlock(mm);
+}
+
+/**
+ * droppable_region_make_here - the same without letting go of mmap_lock
+ * @vma:	locked for a fault: it can't be split, moved or closed meanwhile
+ *
+ * It isn't watched until a fault comes that can let go.  NULL if there is no memory
+ * for it.
+ */
+struct droppable_region *droppable_region_make_here(struct vm_area_struct *vma)
+{
+	struct droppable_region *region, *raced;
+
+	mmap_assert_locked(vma->vm_mm);
+	region = region_alloc(vma);
+	if (!region)
+		return NULL;
+	raced = cmpxchg(&vma->vm_private_data, NULL, region);
+	if (!raced)
+		return region;
+	kmem_cache_free(region_cache, region);
+	return raced;
+}
+
+/**
+ * droppable_region_open - a VMA was copied: by fork, split or mremap
+ * @vma:	the copy, whose vm_private_data is still the original's
+ *
+ * Can't fail, and needs no memory.
+ */
+void droppable_region_open(struct vm_area_struct *vma)
+{
+	struct droppable_region *region = vma->vm_private_data;
+
+	mmap_assert_write_locked(vma->vm_mm);
+	if (!region)
+		return;
+	if (region->mm == vma->vm_mm)
+		refcount_inc(&region->vmas);
+	else
+		WRITE_ONCE(vma->vm_private_data, NULL);	/* see above */
+}
+
+/**
+ * droppable_region_moved - mremap() moved a VMA
+ * @vma:	where it is now
+ */
+int droppable_region_moved(struct vm_area_struct *vma)
+{
+	struct droppable_region *region = vma->vm_private_data;
+
+	mmap_assert_write_locked(vma->vm_mm);
+	if (!region)
+		return 0;
+	region->moved = vma->vm_pgoff;
+	region->moved_nr = vma_pages(vma);
+	droppable_reap_moved(region->reaper, vma);
+	return 0;
 }
 
 static void region_remove_all(struct droppable_region *region)

@@ -30,6 +30,7 @@
 
 #include <linux/atomic.h>
 #include <linux/gfp.h>
+#include <linux/jiffies.h>
 #include <linux/list.h>
 #include <linux/mm_types.h>
 #include <linux/refcount.h>
@@ -97,8 +98,10 @@ struct mmu_notifier;
  * @zeros:	the indices of pages that were only read, round robin.  Who puts
  *		DROPPABLE_ZERO_CLAIMED in place of one alone changes it next
  * @zeros_at:	where in @zeros the next one goes; races only cost order
- * @reaper:	watches the mm for MADV_DONTNEED, or NULL if it can't
- *		(invariant)
+ * @reaper:	watches the mm for MADV_DONTNEED, or NULL if it can't yet.  Set once,
+ *		under mmap_lock, held for writing; drops read it under i_mmap_rwsem
+ *		alone
+ * @watch_at:	in jiffies: when to try to get one again; races only cost time
  * @folios:	index -> resident folio, holding the store's reference to it.
  *		Changed under its xa_lock and the folio's lock; read under RCU
  *		by droppable_region_lock_folio()
@@ -126,6 +129,7 @@ struct droppable_region {
 	pgoff_t zeros[DROPPABLE_ZEROS];
 	unsigned int zeros_at;
 	struct mmu_notifier *reaper;
+	unsigned long watch_at;
 	struct xarray folios;
 	struct xarray lost;
 	struct list_head pins;
@@ -169,6 +173,13 @@ droppable_region_of(struct vm_area_struct *vma)
 	 * that lock for reading too.
 	 */
 	return smp_load_acquire(&vma->vm_private_data);
+}
+
+/* Whether it does without a reaper, and it is time to try to get one. */
+static inline bool droppable_region_unwatched(struct droppable_region *region)
+{
+	return !region->reaper &&
+	       time_after_eq(jiffies, READ_ONCE(region->watch_at));
 }
 
 static inline pgoff_t droppable_region_index(struct droppable_region *region,

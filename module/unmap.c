@@ -185,7 +185,7 @@ static unsigned long unmap_run(struct run *run, unsigned int how)
 static unsigned long unmap_runs(struct droppable_group *group, unsigned int how)
 {
 	struct run run = { .group = group };
-	u32 now = droppable_reap_clock(group->region->reaper);
+	u32 now = droppable_reap_clock(READ_ONCE(group->region->reaper));
 	struct droppable_slot *slot;
 	unsigned long unmapped = 0;
 

@@ -83,8 +83,7 @@ struct droppable_file *droppable_file_alloc(void)
 	df->inode = inode;
 	atomic_long_set(&df->next, DROPPABLE_CHARGE_END);
 	init_waitqueue_head(&df->readers);
-	xa_init_flags(&df->pins, XA_FLAGS_ACCOUNT);
-	df->next_pin = 1;
+	xa_init_flags(&df->pins, XA_FLAGS_ALLOC | XA_FLAGS_ACCOUNT);
 	return df;
 }
 

@@ -28,8 +28,8 @@ struct folio;
  * @drops:	pages that drops have unmapped, or were about to
  * @seen:	@drops at the last read(2)
  * @readers:	waiting for @drops to change
- * @pins:	id -> struct pin, see pin.c
- * @next_pin:	id for the next of them
+ * @pins:	struct pin, by the lower half of its id, see give_id() in pin.c
+ * @pins_made:	the last one's upper half
  * @flushed:	somebody has closed a descriptor, see is_open() in pin.c
  * @locked:	pages that @pins hold; all three are changed under the lock of @pins,
  *		and the last two read without
@@ -46,7 +46,7 @@ struct droppable_file {
 	atomic64_t seen;
 	wait_queue_head_t readers;
 	struct xarray pins;
-	u32 next_pin;
+	u32 pins_made;
 	bool flushed;
 	unsigned long locked;
 };

@@ -37,7 +37,7 @@
  * @users:	whoever has found or made it; the last frees it
  * @region:	of its folios; not freed while one that was taken out is put
  * @in_region:	on region->pins
- * @id:		in df->pins
+ * @id:		see give_id(); the lower half is its place in df->pins
  * @mm:		whose pinned_vm counts the pages; its mm_struct is held
  * @owner:	the table of descriptors that it was made through
  * @nr:		pages
@@ -46,7 +46,7 @@
  *		reclaims neighbouring pages, or allocates page tables, for which it
  *		would start the OOM killer
  *
- * In df->pins by its id and on region->pins, both protected by df->pins' lock.
+ * In df->pins and on region->pins, both protected by df->pins' lock.
  * Who takes it out of there under that lock (an unpin, a close, the end of the
  * region) ends it.  The rest is invariant.
  */
@@ -54,7 +54,7 @@ struct pin {
 	refcount_t users;
 	struct droppable_region *region;
 	struct list_head in_region;
-	u32 id;
+	u64 id;
 	struct mm_struct *mm;
 	fl_owner_t owner;
 	unsigned long nr;
@@ -92,10 +92,13 @@ static void forget_folios(struct pin *pin)
 
 	xas_lock(&xas);
 	xas_for_each(&xas, folio, ULONG_MAX) {
+		unsigned long next = xas.xa_index + 1;
+
 		xas_store(&xas, NULL);
 		if (++forgotten % FORGET_BATCH)
 			continue;
-		xas_pause(&xas);
+		/* Its node may have gone. */
+		xas_set(&xas, next);
 		xas_unlock(&xas);
 		cond_resched();
 		xas_lock(&xas);
@@ -116,30 +119,36 @@ static void put_pin(struct pin *pin)
 
 static int account(struct mm_struct *mm, unsigned long nr)
 {
-	unsigned long limit = rlimit(RLIMIT_MEMLOCK) >> PAGE_SHIFT;
+	u64 limit = rlimit(RLIMIT_MEMLOCK) >> PAGE_SHIFT;
+	s64 pinned = atomic64_read(&mm->pinned_vm);
 
-	if (atomic64_add_return(nr, &mm->pinned_vm) <= limit ||
-	    capable(CAP_IPC_LOCK))
-		return 0;
-	atomic64_sub(nr, &mm->pinned_vm);
-	return -EPERM;
+	/* Never too many, not for a moment: another thread's may fit. */
+	do {
+		if (pinned + nr > limit && !capable(CAP_IPC_LOCK))
+			return -EPERM;
+	} while (!atomic64_try_cmpxchg(&mm->pinned_vm, &pinned, pinned + nr));
+	return 0;
 }
 
-/* The first of its pins takes a slot off the list. */
+/* The first of its pins takes a slot off the list; reclaim can't have it. */
 static int add_pin(struct droppable_slot *slot)
 {
 	if (slot->pins == DROPPABLE_SLOT_PINS_MAX)
 		return -ENOMEM;
-	if (!slot->pins++)
-		droppable_lru_del(slot);
+	if (slot->pins++)
+		return 0;
+	droppable_lru_del(slot);
+	droppable_slot_reclaimable(slot, -1);
 	return 0;
 }
 
 /* The last puts it back. */
 static void remove_pin(struct droppable_slot *slot)
 {
-	if (!--slot->pins)
-		droppable_lru_add(slot);
+	if (--slot->pins)
+		return;
+	droppable_lru_add(slot);
+	droppable_slot_reclaimable(slot, 1);
 }
 
 /* Out of the store if nothing but the pin was left of it. */
@@ -200,28 +209,31 @@ static void unlink_pin(struct droppable_file *df, struct pin *pin)
 {
 	lockdep_assert_held(&df->pins.xa_lock);
 	atomic_inc(&pin->region->drops);
-	__xa_erase(&df->pins, pin->id);
+	__xa_erase(&df->pins, lower_32_bits(pin->id));
 	list_del(&pin->in_region);
 	WRITE_ONCE(df->locked, df->locked - pin->nr);
 }
 
 /*
- * An id comes again as late as can be.  The end of a region ends pins whose ids
- * are still with somebody, and what that then unpins must not be another's.  (Hence
- * no __xa_alloc_cyclic(): where memory is short that takes an old one.)
+ * An id doesn't come again, for four billion pins.  The end of a region ends pins
+ * whose ids are still with somebody, and what that then unpins must not be
+ * another's.  The place in df->pins does come again, the lowest first: one that
+ * grew would take more nodes than one for each pin, and free them as often.
  */
 static int give_id(struct droppable_file *df, struct pin *pin)
 {
-	u32 id;
+	u32 place;
 	int err;
 
-	do {
-		id = df->next_pin;
-		df->next_pin = id == INT_MAX ? 1 : id + 1;
-		pin->id = id;
-		err = __xa_insert(&df->pins, id, pin, DROPPABLE_GFP);
-	} while (err == -EBUSY);
-	return err;
+	err = __xa_alloc(&df->pins, &place, pin, XA_LIMIT(0, INT_MAX),
+			 DROPPABLE_GFP);
+	if (err)
+		return err;
+	/* 0 is no id. */
+	if (!++df->pins_made)
+		df->pins_made = 1;
+	pin->id = (u64)df->pins_made << 32 | place;
+	return 0;
 }
 
 /*
@@ -240,8 +252,6 @@ static int link_pin(struct droppable_region *region, struct pin *pin)
 		refcount_inc(&pin->users);
 		list_add(&pin->in_region, &region->pins);
 		WRITE_ONCE(df->locked, df->locked + pin->nr);
-	} else {
-		pin->id = 0;
 	}
 	xa_unlock(&df->pins);
 	return err;
@@ -249,13 +259,12 @@ static int link_pin(struct droppable_region *region, struct pin *pin)
 
 static int unpin(struct droppable_file *df, u64 id)
 {
-	struct pin *pin = NULL;
+	struct pin *pin;
 
 	xa_lock(&df->pins);
-	if (id <= INT_MAX)
-		pin = xa_load(&df->pins, id);
+	pin = xa_load(&df->pins, lower_32_bits(id));
 	/* The file may be shared with a child: its pages aren't these. */
-	if (pin && pin->mm == current->mm)
+	if (pin && pin->id == id && pin->mm == current->mm)
 		unlink_pin(df, pin);
 	else
 		pin = NULL;
@@ -289,27 +298,48 @@ static int map_again(struct vm_area_struct *vma, unsigned long address,
 	return folio_mapped(folio) ? 0 : -EAGAIN;
 }
 
+/* Whether something has been stored in a folio, be it zeros. */
+static bool is_stored(struct vm_area_struct *vma, unsigned long address,
+		      struct folio *folio)
+{
+	struct address_space *mapping = vma->vm_file->f_mapping;
+	DECLARE_BITMAP(dirty, 1) = { 0 };
+
+	if (!droppable_slot_is_zero(folio) || folio_test_dirty(folio))
+		return true;
+	i_mmap_lock_read(mapping);
+	droppable_ptes_dirty(vma, address, 1, dirty);
+	i_mmap_unlock_read(mapping);
+	return test_bit(0, dirty);
+}
+
 /*
  * The page's folio, locked and with a reference, mapped if it may be; NULL if
  * there is none; ERR_PTR(-EAGAIN) if it has gone meanwhile, or can't be mapped yet;
- * ERR_PTR(-ENOMEM).
+ * ERR_PTR(-ENOMEM).  *@stored is from before it is mapped: to map it where the
+ * program may only store looks like a store.
  */
 static struct folio *find_folio(struct droppable_region *region,
 				struct vm_area_struct *vma,
-				unsigned long address)
+				unsigned long address, bool *stored)
 {
 	pgoff_t index = droppable_region_index(region, vma, address);
 	struct folio *folio = droppable_region_lock_folio(region, index);
+	bool mapped;
 	int err;
 
-	if (!folio || folio_mapped(folio))
-		return folio;
-	if (!droppable_fault_revives(region, folio, address)) {
+	*stored = false;
+	if (!folio)
+		return NULL;
+	/* Asked once: a discard may unmap it meanwhile. */
+	mapped = folio_mapped(folio);
+	if (!mapped && !droppable_fault_revives(region, folio, address)) {
 		/* Discarded.  Not in its place: somebody may look at it. */
 		droppable_region_remove(folio);
 		return NULL;
 	}
-	if (droppable_slot_of(folio)->flags & DROPPABLE_SLOT_FRESH)
+	*stored = is_stored(vma, address, folio);
+	if (mapped || droppable_slot_of(folio)->flags & DROPPABLE_SLOT_FRESH)
 		return folio;
 	err = map_again(vma, address, folio);
 	if (!err)
@@ -319,41 +349,23 @@ static struct folio *find_folio(struct droppable_region *region,
 	return ERR_PTR(err);
 }
 
-static bool is_dirty(struct vm_area_struct *vma, unsigned long address,
-		     struct folio *folio)
-{
-	struct address_space *mapping = vma->vm_file->f_mapping;
-	DECLARE_BITMAP(dirty, 1) = { 0 };
-
-	if (folio_test_dirty(folio))
-		return true;
-	i_mmap_lock_read(mapping);
-	droppable_ptes_dirty(vma, address, 1, dirty);
-	i_mmap_unlock_read(mapping);
-	return test_bit(0, dirty);
-}
-
 /*
- * The folio of a page, unlocked and with a reference for the pin.  An absent
- * one is made, or NULL.  ERR_PTR(-ENOMEM), or -EAGAIN if another thread came
- * between.
+ * The folio of a page, unlocked and with a reference for the pin, and whether it was
+ * there.  An absent one is made, or NULL.  ERR_PTR(-ENOMEM), or -EAGAIN if another
+ * thread came between.
  */
 static struct folio *get_folio(struct droppable_region *region,
 			       struct vm_area_struct *vma,
-			       unsigned long address, bool make, bool *whole)
+			       unsigned long address, bool make,
+			       bool *was_there)
 {
-	struct folio *folio = find_folio(region, vma, address);
+	struct folio *folio = find_folio(region, vma, address, was_there);
 	int err;
 
-	*whole = false;
 	if (IS_ERR(folio))
 		return folio;
-	if (folio) {
-		/* Zeros may have been stored. */
-		*whole = !droppable_slot_is_zero(folio) ||
-			 is_dirty(vma, address, folio);
+	if (folio)
 		goto add;
-	}
 	if (!make)
 		return NULL;
 	folio = droppable_region_populate(region, vma, address,
@@ -635,12 +647,12 @@ long droppable_unpin_ioctl(struct file *file,
  */
 void droppable_pin_flush(struct droppable_file *df, fl_owner_t owner)
 {
-	unsigned long id, seen = 0;
+	unsigned long place, seen = 0;
 	struct pin *pin;
 
 	xa_lock(&df->pins);
 	WRITE_ONCE(df->flushed, true);
-	xa_for_each(&df->pins, id, pin) {
+	xa_for_each(&df->pins, place, pin) {
 		bool own = pin->owner == owner;
 
 		if (own)

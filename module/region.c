@@ -482,7 +482,7 @@ int droppable_region_insert(struct droppable_region *region,
 	if (err)
 		return err;
 	droppable_lru_add(slot);
-	mod_node_page_state(folio_pgdat(folio), NR_KERNEL_MISC_RECLAIMABLE, 1);
+	droppable_slot_reclaimable(slot, 1);
 	atomic_long_inc(&region->resident);
 	droppable_count(region->file, DROPPABLE_FAULTS, 1);
 	droppable_refault_resident(region, index);
@@ -498,8 +498,8 @@ void droppable_region_removed(struct droppable_slot *slot)
 {
 	struct droppable_region *region = slot->region;
 
-	mod_node_page_state(folio_pgdat(slot->folio),
-			    NR_KERNEL_MISC_RECLAIMABLE, -1);
+	if (!slot->pins)
+		droppable_slot_reclaimable(slot, -1);
 	atomic_long_dec(&region->resident);
 	droppable_count(region->file, DROPPABLE_REMOVED, 1);
 }

@@ -90,6 +90,14 @@ static inline bool droppable_slot_pinned(struct folio *folio, int own)
 	return refs > droppable_slot_refs(folio) + own;
 }
 
+/* Counts its page in MemAvailable (line 19), as all are but those with pins. */
+static inline void droppable_slot_reclaimable(struct droppable_slot *slot,
+					      int nr)
+{
+	mod_node_page_state(folio_pgdat(slot->folio),
+			    NR_KERNEL_MISC_RECLAIMABLE, nr);
+}
+
 bool droppable_slot_is_zero(struct folio *folio);
 
 #endif

@@ -454,6 +454,7 @@ TEST(closed, "line 43: closing a descriptor of the open file ends the process's 
 	char *area = device_map(fd, LENGTH), *other = device_map(second, LENGTH);
 	int to_child[2], to_parent[2];
 	char byte = 0;
+	uint64_t id;
 	pid_t child;
 
 	need_device("pin");
@@ -462,14 +463,12 @@ TEST(closed, "line 43: closing a descriptor of the open file ends the process's 
 	want_ok(pipe(to_parent));
 	child = spawn();
 	if (!child) {
-		uint64_t id;
-
 		/* Its own pages and its own pins, in the same open file. */
 		fill(area, PAGES, TAG, 2);
-		id = pinned_of(fd, area, LENGTH, 0);
+		pinned_of(fd, area, LENGTH, 0);
 		want_eq(write(to_parent[1], &byte, 1), 1);
-		want_eq(read(to_child[0], &byte, 1), 1);
-		want_errno(try_unpin(fd, id + 1), ENOENT);
+		want_eq(read(to_child[0], &id, sizeof(id)), sizeof(id));
+		want_errno(try_unpin(fd, id), ENOENT);
 		close(copy);
 		want_eq(vm_pin(), 0);
 		want_eq(write(to_parent[1], &byte, 1), 1);
@@ -478,10 +477,10 @@ TEST(closed, "line 43: closing a descriptor of the open file ends the process's 
 	fill(area, PAGES, TAG, 1);
 	fill(other, PAGES, TAG, 3);
 	want_eq(read(to_parent[0], &byte, 1), 1);
-	want_eq(pinned_of(fd, area, LENGTH, 0), 2);
+	id = pinned_of(fd, area, LENGTH, 0);
 	pinned_of(second, other, LENGTH, 0);
 	want_eq(file_counter(fd, "locked"), 2 * PAGES);
-	want_eq(write(to_child[1], &byte, 1), 1);
+	want_eq(write(to_child[1], &id, sizeof(id)), sizeof(id));
 	want_eq(read(to_parent[0], &byte, 1), 1);
 	join(child);
 	/* The child's close was not ours. */
@@ -600,6 +599,9 @@ TEST(stale, "line 43: the id of a pin that munmap ended is ENOENT, and no later 
 	want_eq(file_counter(fd, "locked"), 0);
 }
 
+/* Between the ids of a file's only pin and of the next only one. */
+#define NEXT_ID (1ULL << 32)
+
 static struct {
 	int fd;
 	volatile uint64_t next;
@@ -639,7 +641,7 @@ TEST(guessed_id, "line 43: another thread may guess the id of a pin and end it b
 	need_device("pin");
 	on_one_processor();
 	guessed.fd = mem_open();
-	guessed.next = 1;
+	guessed.next = NEXT_ID;
 	area = device_map(guessed.fd, LENGTH);
 	want_eq(pthread_create(&thread, NULL, guess_thread, NULL), 0);
 	while (now() < end) {
@@ -649,7 +651,7 @@ TEST(guessed_id, "line 43: another thread may guess the id of a pin and end it b
 		want_eq(pin.id, guessed.next);
 		if (try_unpin(guessed.fd, pin.id))
 			want_eq(errno, ENOENT);
-		guessed.next++;
+		guessed.next += NEXT_ID;
 		rounds++;
 	}
 	guessed.stop = true;

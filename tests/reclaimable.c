@@ -7,12 +7,14 @@
 // vm: --mem 256 --smp 2
 #define _GNU_SOURCE
 #include <errno.h>
+#include <linux/droppable.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
@@ -61,6 +63,39 @@ TEST(reclaimable_exact, "line 19: nr_kernel_misc_reclaimable holds exactly the r
 	want_le(available, meminfo("MemAvailable") + size / 2);
 	mem_drop(area, size / 2);
 	want_eq(reclaimable() - before, size / 2 / PAGE);
+	mem_unmap(area, size);
+	want_eq(reclaimable(), before);
+}
+
+TEST(reclaimable_pinned, "line 19: pages with a pin, or several, don't count as reclaimable, discarded or not, until it ends")
+{
+	int fd = device_open();
+	size_t size = 4 * MIB;
+	char *area = device_map(fd, size);
+	struct droppable_pin pin = { .addr = (uintptr_t)area, .len = size },
+			     half = pin;
+	struct droppable_unpin unpin = { 0 };
+	size_t before;
+
+	half.len /= 2;
+	fill(area, size / PAGE, TAG, 1);
+	mem_drop(area, size);
+	before = reclaimable();
+	fill(area, size / PAGE, TAG, 1);
+	want_ok(ioctl(fd, DROPPABLE_IOC_PIN, &pin));
+	want_eq(reclaimable(), before);
+	want_ok(ioctl(fd, DROPPABLE_IOC_PIN, &half));
+	unpin.id = pin.id;
+	want_ok(ioctl(fd, DROPPABLE_IOC_UNPIN, &unpin));
+	want_eq(reclaimable() - before, size / 2 / PAGE);
+	want_ok(madvise(area, size, MADV_DONTNEED));
+	want(wait_for(reclaimable() == before, 1));
+	unpin.id = half.id;
+	want_ok(ioctl(fd, DROPPABLE_IOC_UNPIN, &unpin));
+	want(wait_for(!file_counter(fd, "resident"), 1));
+	want_eq(reclaimable(), before);
+	fill(area, size / PAGE, TAG, 1);
+	want_ok(ioctl(fd, DROPPABLE_IOC_PIN, &pin));
 	mem_unmap(area, size);
 	want_eq(reclaimable(), before);
 }

@@ -116,7 +116,7 @@ struct droppable_drop {
  * @vec:	in: 0, or the address of len / page size bytes; out: there, 1
  *		for each page that was there, 0 for each that wasn't
  * @id:		out: for DROPPABLE_IOC_UNPIN, never 0, and not that of an earlier
- *		pin of this open file for some two thousand million pins; with
+ *		pin of this open file for some four thousand million pins; with
  *		DROPPABLE_PIN_WHOLE 0 if nothing was pinned
  * @dropped:	out: pages that weren't there: dropped, discarded, never touched
  *		or only read.  Without DROPPABLE_PIN_WHOLE they are now, and zero
@@ -129,8 +129,10 @@ struct droppable_drop {
  *
  * A pin ends by DROPPABLE_IOC_UNPIN, when the process that made it exits, execs
  * or unmaps the whole mapping, and when it closes a descriptor of the open file,
- * any of them (as with fcntl(2) locks).  A child has no part in it.  VmPin in
- * /proc/PID/status and "locked" in fdinfo count the pages.
+ * any of them (as with fcntl(2) locks).  A child has no part in it; one that still
+ * shares its parent's memory (vfork(2)) is that process here, but for its
+ * descriptors.  VmPin in /proc/PID/status and "locked" in fdinfo count the pages.
+ * They don't count in KReclaimable and MemAvailable.
  */
 struct droppable_pin {
 	__u64 addr;
@@ -182,7 +184,7 @@ struct droppable_unpin {
 
 /*
  * DROPPABLE_IOC_PIN
- *	EBADF	the process closed a descriptor of the open file meanwhile
+ *	EBADF	the process closed its last descriptor of the open file meanwhile
  *	EINVAL	an unknown flag; a nonzero reserved field; addr or len not a
  *		multiple of the page size; len 0; addr + len beyond the address
  *		space

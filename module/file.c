@@ -144,8 +144,7 @@ bool droppable_file_counter(struct droppable_file *df)
 
 /**
  * droppable_file_bump - count drops, before anybody can see them
- * @df:		the file, whose i_mmap_rwsem has been held since before the
- *		pages were unmapped
+ * @df:		the file; its i_mmap_rwsem is held, for who makes a counter page
  * @nr:		pages, unmapped; their folios are still locked and in the store
  *
  * Whoever reads data, and the same number in the counter before and after, has

@@ -31,8 +31,8 @@ struct folio;
  * @pins:	struct pin, by the lower half of its id, see give_id() in pin.c
  * @pins_made:	the last one's upper half
  * @flushed:	somebody has closed a descriptor, see is_open() in pin.c
- * @locked:	pages that @pins hold; all three are changed under the lock of @pins,
- *		and the last two read without
+ * @locked:	pages that @pins hold.  This, @flushed and @pins_made are changed
+ *		under the lock of @pins; this and @flushed are read without
  *
  * Owned by the file, which every VMA of it keeps: it outlives close(2) and dies
  * with the last mapping.  Regions point here and die before.

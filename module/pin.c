@@ -319,9 +319,9 @@ static bool is_stored(struct vm_area_struct *vma, unsigned long address,
  * ERR_PTR(-ENOMEM).  *@stored is from before it is mapped: to map it where the
  * program may only store looks like a store.
  */
-static struct folio *find_folio(struct droppable_region *region,
-				struct vm_area_struct *vma,
-				unsigned long address, bool *stored)
+static struct folio *lock_resident(struct droppable_region *region,
+				   struct vm_area_struct *vma,
+				   unsigned long address, bool *stored)
 {
 	pgoff_t index = droppable_region_index(region, vma, address);
 	struct folio *folio = droppable_region_lock_folio(region, index);
@@ -354,12 +354,12 @@ static struct folio *find_folio(struct droppable_region *region,
  * there.  An absent one is made, or NULL.  ERR_PTR(-ENOMEM), or -EAGAIN if another
  * thread came between.
  */
-static struct folio *get_folio(struct droppable_region *region,
+static struct folio *pin_folio(struct droppable_region *region,
 			       struct vm_area_struct *vma,
 			       unsigned long address, bool make,
 			       bool *was_there)
 {
-	struct folio *folio = find_folio(region, vma, address, was_there);
+	struct folio *folio = lock_resident(region, vma, address, was_there);
 	int err;
 
 	if (IS_ERR(folio))
@@ -414,7 +414,7 @@ static int get_folios(struct droppable_region *region,
 		cond_resched();
 		while (address >= vma->vm_end)
 			vma = find_vma(vma->vm_mm, vma->vm_end);
-		folio = get_folio(region, vma, address, make, &was_there);
+		folio = pin_folio(region, vma, address, make, &was_there);
 		if (PTR_ERR_OR_ZERO(folio) == -EAGAIN)
 			continue;
 		if (IS_ERR(folio))
@@ -430,8 +430,8 @@ static int get_folios(struct droppable_region *region,
 }
 
 /* The file's mapping that covers @address, or NULL. */
-static struct vm_area_struct *find_mapping(struct file *file,
-					   unsigned long address)
+static struct vm_area_struct *find_own_mapping(struct file *file,
+					       unsigned long address)
 {
 	struct vm_area_struct *vma = find_vma(current->mm, address);
 
@@ -450,7 +450,7 @@ static struct droppable_region *find_region(struct file *file,
 					    unsigned long end,
 					    struct vm_area_struct **first)
 {
-	struct vm_area_struct *vma = find_mapping(file, start);
+	struct vm_area_struct *vma = find_own_mapping(file, start);
 	struct droppable_region *region;
 
 	if (!vma)
@@ -460,7 +460,7 @@ static struct droppable_region *find_region(struct file *file,
 	if (!region)
 		return ERR_PTR(-EAGAIN);
 	while (vma->vm_end < end) {
-		vma = find_mapping(file, vma->vm_end);
+		vma = find_own_mapping(file, vma->vm_end);
 		if (!vma || droppable_region_of(vma) != region)
 			return ERR_PTR(-ENXIO);
 	}
@@ -552,7 +552,7 @@ static bool is_open(struct file *file)
 	       iterate_fd(current->files, 0, is_file, file);
 }
 
-static int pin(struct file *file, struct droppable_pin *arg)
+static int make_pin(struct file *file, struct droppable_pin *arg)
 {
 	struct droppable_file *df = file->private_data;
 	unsigned long nr = arg->len >> PAGE_SHIFT;
@@ -610,7 +610,7 @@ long droppable_pin_ioctl(struct file *file, struct droppable_pin __user *arg)
 		return -EINVAL;
 	copy.id = 0;
 	copy.dropped = 0;
-	err = pin(file, &copy);
+	err = make_pin(file, &copy);
 	if (err)
 		return err;
 	if (!copy_to_user(arg, &copy, sizeof(copy)))

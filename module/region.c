@@ -341,8 +341,9 @@ void droppable_region_close(struct vm_area_struct *vma)
 		return;
 	}
 	/*
-	 * Moved, its pages go on elsewhere; else they are gone.  mmap_lock is held
-	 * for writing: no other VMA of the region can go meanwhile.
+	 * Moved, its pages go on elsewhere; else they are gone.  No other VMA of
+	 * the region can go meanwhile: that begins with mmap_lock for writing, of
+	 * which munmap() has kept the reading half at least.
 	 */
 	if (region->moved_nr == vma_pages(vma) &&
 	    region->moved == vma->vm_pgoff) {

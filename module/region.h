@@ -22,10 +22,10 @@
  * lock never nest in each other, except that the list_lru calls the shrinker's
  * isolate callback with its lock held: that callback trylocks the folio.
  *
- * In reclaim, folio lock and i_mmap_rwsem are only ever tried.  Nothing is
- * allocated under any of them but the nodes of region->folios (and of 5.10's page
- * cache), under the lock of a folio that nobody else can see yet; reclaim entered
- * from there skips that folio because its trylock fails.
+ * In reclaim, folio lock and i_mmap_rwsem are only ever tried.  Under these two
+ * nothing is allocated but the nodes of region->folios (and of 5.10's page cache),
+ * with the lock of a folio that nobody else can see yet; reclaim entered from there
+ * skips that folio because its trylock fails.  (An xa_lock is let go of meanwhile.)
  */
 
 #include <linux/atomic.h>

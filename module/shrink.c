@@ -48,8 +48,8 @@ void droppable_lru_add(struct droppable_slot *slot)
 
 /**
  * droppable_lru_del - take a slot off
- * @slot:	on the list, as every slot in the store is while its folio is
- *		locked by somebody who has not isolated it, or it is pinned
+ * @slot:	on the list: it has no DROPPABLE_IOC_PIN, and whoever has its folio
+ *		locked has not isolated it yet
  */
 void droppable_lru_del(struct droppable_slot *slot)
 {

@@ -12,7 +12,8 @@ struct address_space;
 #define DROPPABLE_SLOT_HELD	(1U << 0)
 /*
  * It came by a read or a pin, and was zero then; its bytes tell whether it still
- * is.  (Dirty bits don't: some who fill pages that they hold set none.)
+ * is.  (Dirty bits don't: some who fill pages that they hold set none.  That zeros
+ * were stored, only they tell.)
  */
 #define DROPPABLE_SLOT_CLEAN	(1U << 1)
 /* A pin made it and nothing has mapped it yet: zero, discarded or not. */
@@ -67,6 +68,9 @@ static inline struct droppable_slot *droppable_slot_of(struct folio *folio)
 }
 
 /*
+ * "Pinned" here is whatever has a reference more than these, a look for a moment or
+ * O_DIRECT; what DROPPABLE_IOC_PIN holds is "locked" where it is counted.
+ *
  * References of a folio in the store that nobody pins: the store's and one per
  * page table entry.  Exact under the folio lock; a pin can still appear while
  * the folio is mapped, so a drop asks again after unmapping it.

@@ -20,6 +20,7 @@ const struct kind kinds[] = {
 	{ "fill", 40, 0, op_fill },
 	{ "patch", 40, 0, op_patch },
 	{ "load", 60, 0, op_load },
+	{ "nudge", 10, 0, op_nudge },
 	{ "map", 8, 0, op_map },
 	{ "unmap", 4, 0, op_unmap },
 	{ "protect", 8, 0, op_protect },

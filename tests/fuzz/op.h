@@ -90,6 +90,7 @@ static inline uint32_t op_more(uint32_t value, uint32_t salt)
 bool op_fill(const struct op *op);
 bool op_patch(const struct op *op);
 bool op_load(const struct op *op);
+bool op_nudge(const struct op *op);
 /* mapping.c */
 bool op_map(const struct op *op);
 bool op_unmap(const struct op *op);

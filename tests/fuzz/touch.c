@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* See touch.h: plain stores and loads. */
+/* See touch.h: stores and loads, where the page is. */
 #define _GNU_SOURCE
 #include "touch.h"
 
+#include <errno.h>
+#include <linux/futex.h>
 #include <stdint.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "../support/tap.h"
 #include "op.h"
@@ -131,5 +135,35 @@ bool op_load(const struct op *op)
 
 	for_owned(op, index)
 		any |= touch_load(op->area, index);
+	return any;
+}
+
+/*
+ * The kernel adds 0 to the first word: a store whose fault may not let go of
+ * mmap_lock, and which changes nothing.
+ */
+static bool nudge(unsigned int area, unsigned int page)
+{
+	struct access access;
+
+	access_begin(&access, area, page);
+	if (!access.words)
+		return false;
+	if (!syscall(SYS_futex, access.words, FUTEX_WAKE_OP_PRIVATE, 0, 0,
+		     access.words,
+		     FUTEX_OP(FUTEX_OP_ADD, 0, FUTEX_OP_CMP_EQ, 0)))
+		return true;
+	if (errno != EFAULT && errno != ENOMEM)
+		fail("got %s from FUTEX_WAKE_OP in %s, want 0, EFAULT or ENOMEM",
+		     tap_errno(errno), model_name(access.page));
+	return false;
+}
+
+bool op_nudge(const struct op *op)
+{
+	bool any = false;
+
+	for_owned(op, index)
+		any |= nudge(op->area, index);
 	return any;
 }

@@ -299,8 +299,8 @@ static void leave_terminal(void)
 
 static void begin_terminal(void)
 {
-	static const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGTSTP,
-				       SIGWINCH };
+	static const int signals[] = { SIGINT, SIGQUIT, SIGTERM,
+				       SIGHUP, SIGTSTP, SIGWINCH };
 	struct sigaction action = { .sa_handler = on_signal };
 	sigset_t ours;
 

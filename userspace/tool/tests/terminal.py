@@ -88,7 +88,8 @@ def it_redraws_until_q():
 
 
 def interrupted_it_leaves_the_terminal_as_it_was():
-    for key in b"\x03", None:
+    # ^C, ^\, and a signal from elsewhere.
+    for key in b"\x03", b"\x1c", None:
         top = Top(24, 80, "-d", "60")
         top.until(draws(1), "screen")
         expect(termios.tcgetattr(top.slave)[3] & termios.ECHO, 0)

@@ -8,6 +8,7 @@
  *
  * The descriptor is the process's, and a program may close it, or all that it
  * finds, and open something else in its place: it is looked at before each use.
+ * Other system calls follow only where that fails: see is_anothers().
  */
 #define _GNU_SOURCE
 #include "device.h"
@@ -105,8 +106,6 @@ static void open_anew(int was)
  * with EINVAL, always; a file would be mapped, what can't be mapped is ENODEV,
  * a closed descriptor EBADF.  Some others refuse that likewise (memfd_secret(2),
  * perf_event_open(2)), but not to write the counter page with EPERM as well.
- * ENOMEM and EAGAIN, of address space and of what may be locked, say nothing of
- * it, and would be said again.
  * Returns 0 for the device, else an errno value.
  */
 static int ask_device(int fd)
@@ -127,6 +126,30 @@ static int ask_device(int fd)
 	default:
 		return err;
 	}
+}
+
+/*
+ * ask_device() said @err of @fd: does that mean that it is another's by now?
+ * ENOMEM and EAGAIN, of address space and of what may be locked, say nothing
+ * of it.  Nor do the rest: EACCES is said by a security module or a sandbox, and
+ * of a file that is open for writing only.  Then the descriptor is asked itself,
+ * and if that is refused as well, it stays.  To open the device anew for what
+ * will be said again would lose a descriptor each time.
+ */
+static bool is_anothers(int fd, int err)
+{
+	struct droppable_info info = { 0 };
+
+	switch (err) {
+	case EBADF:
+	case ENODEV:
+		return true;
+	case ENOMEM:
+	case EAGAIN:
+		return false;
+	}
+	return syscall(SYS_ioctl, fd, DROPPABLE_IOC_INFO, &info) < 0 &&
+	       (errno == ENOTTY || errno == EINVAL || errno == EBADF);
 }
 
 /* Whoever maps before device_start() may come before the environment, too. */
@@ -165,7 +188,7 @@ bool device_map(void *addr, size_t len, int prot, int flags, void **p)
 	fd = atomic_load(&device_fd);
 	if (fd != FD_NONE)
 		err = ask_device(fd);
-	if (err == ENOMEM || err == EAGAIN) {
+	if (err && !is_anothers(fd, err)) {
 		errno = err;
 		*p = MAP_FAILED;
 		return true;

@@ -7,8 +7,7 @@
 /* Something stands before this on its level. */
 static bool follows;
 
-/* The length of the valid UTF-8 sequence at @s, or 0. */
-static int utf8(const unsigned char *s)
+int utf8_length(const unsigned char *s)
 {
 	int more = s[0] >= 0xf0 && s[0] <= 0xf4 ? 3 :
 		   s[0] >= 0xe0 && s[0] <= 0xef ? 2 :
@@ -33,7 +32,7 @@ static void quote(const char *text)
 
 	putchar('"');
 	while (*s) {
-		int length = utf8(s);
+		int length = utf8_length(s);
 
 		if (!length)
 			fputs("\\ufffd", stdout);

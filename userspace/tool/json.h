@@ -19,4 +19,7 @@ void json_null(const char *name);
 /* The end of the line. */
 void json_done(void);
 
+/* The length in bytes of the valid UTF-8 sequence at @s; 0 if it isn't one. */
+int utf8_length(const unsigned char *s);
+
 #endif /* DROPPABLE_TOOL_JSON_H */

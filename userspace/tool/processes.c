@@ -12,6 +12,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "json.h"
+
 /* "/dev/droppable", "/dev/droppable (deleted)", and nothing longer. */
 static bool is_device(const char *path)
 {
@@ -166,15 +168,41 @@ static uint64_t start_time(pid_t pid)
 	return at && sscanf(at, " %" SCNu64, &started) == 1 ? started : 0;
 }
 
-/* A process chooses its name itself: no control characters to a terminal. */
+/*
+ * The control characters of 8 bits: in UTF-8 U+0080 to 9f, else such a byte.
+ * In other characters of UTF-8 such bytes are only parts.
+ */
+static bool is_c1(const unsigned char *s, int length)
+{
+	if (length == 2)
+		return s[0] == 0xc2 && s[1] < 0xa0;
+	return !length && s[0] < 0xa0;
+}
+
+/* No control characters to a terminal, which may take C1 from UTF-8 or bytes. */
+static void replace_controls(char *name)
+{
+	for (char *c = name; *c; c++)
+		if (iscntrl((unsigned char)*c))
+			*c = '?';
+	while (*name) {
+		const unsigned char *s = (const unsigned char *)name;
+		int length = utf8_length(s);
+		int bytes = length ? length : 1;
+
+		if (is_c1(s, length))
+			memset(name, '?', (size_t)bytes);
+		name += bytes;
+	}
+}
+
+/* A process chooses its name itself. */
 static void read_name(struct process *process)
 {
 	if (read_line(process->name, sizeof(process->name), "/proc/%d/comm",
 		      (int)process->pid))
 		strcpy(process->name, "?");
-	for (char *c = process->name; *c; c++)
-		if (iscntrl((unsigned char)*c))
-			*c = '?';
+	replace_controls(process->name);
 }
 
 int process_look(pid_t pid, struct process *process)

@@ -358,11 +358,24 @@ static void wait_plain(double interval)
 		;
 }
 
-static void show(const struct top *top, const struct sample *now,
+/* The other screen goes with all that it showed; this is to stay. */
+static void show_last(struct top *top, const struct sample *now,
+		      const struct sample *before)
+{
+	leave_terminal();
+	top->terminal = false;
+	print_header();
+	print_rows(now, before, SIZE_MAX);
+	print_total(now, before);
+}
+
+static void show(struct top *top, const struct sample *now,
 		 const struct sample *before, long round)
 {
 	if (top->json) {
 		print_json(now, before);
+	} else if (top->terminal && round + 1 == top->rounds) {
+		show_last(top, now, before);
 	} else if (top->terminal) {
 		draw(now, before);
 	} else {
@@ -376,7 +389,7 @@ static void show(const struct top *top, const struct sample *now,
  * Rates need two moments, so the first is only the beginning.  False if there is
  * nothing to be seen: no module, or not any more.
  */
-static bool watch(const struct top *top)
+static bool watch(struct top *top)
 {
 	struct sample before, now;
 
@@ -384,7 +397,7 @@ static bool watch(const struct top *top)
 		return false;
 	for (long round = 0; !top->rounds || round < top->rounds; round++) {
 		if (top->terminal && !round)
-			show(top, &before, &before, round);
+			draw(&before, &before);
 		if (fflush(stdout))
 			break;
 		if (!top->terminal)
@@ -462,7 +475,7 @@ const struct command top_command = {
 "after that (REFAULT/s, among the faults), and how often somebody waited for\n"
 "memory. In a terminal it redraws until you press q; piped, it prints rows.\n\n"
 "  -d, --delay SECONDS   between two looks; default 1\n"
-"  -n, --iterations N    end after so many\n"
+"  -n, --iterations N    end after so many; of a terminal's, the last one stays\n"
 "  -j, --json            one JSON object a line for each look\n\n"
 "Your own processes; as root, everybody's. Processes that share an open file\n"
 "share its counts; \"-\" where the descriptor was closed, so that nothing counts.\n",

@@ -134,6 +134,25 @@ def it_keeps_to_the_window():
     expect(top.said.endswith(b"\x1b[?7h" + BACK), True)
 
 
+def of_so_many_looks_the_last_one_stays():
+    for count in "1", "3":
+        # The window has room for two processes.
+        top = Top(8, 80, "-d", "0.1", "-n", count)
+        top.until(lambda said: BACK in said and said.endswith(b" waits/s\r\n"),
+                  "totals after the end of the screen")
+        expect(os.waitstatus_to_exitcode(os.waitpid(top.pid, 0)[1]), 0)
+        expect(termios.tcgetattr(top.slave), top.before)
+        expect(top.said.count(SCREEN), 1)
+        expect(top.said.count(BACK), 1)
+        shown, stays = top.said.split(BACK)
+        # One at once, and one for each look but the last.
+        expect(shown.count(HOME), int(count))
+        header, *rows = stays.decode().splitlines()
+        expect(header.split()[::8], ["PID", "COMMAND"])
+        expect([row.split()[0] for row in rows],
+               ["200", "300", "100", "all", "0"])
+
+
 def without_a_module_it_says_so_afterwards():
     os.environ["DROPPABLE_ROOT"] = "/nowhere"
     top = Top(24, 80)
@@ -144,6 +163,7 @@ def without_a_module_it_says_so_afterwards():
 
 CHECKS = (it_redraws_until_q, interrupted_it_leaves_the_terminal_as_it_was,
           stopped_too_and_then_it_goes_on, it_keeps_to_the_window,
+          of_so_many_looks_the_last_one_stays,
           without_a_module_it_says_so_afterwards)
 if len(sys.argv) == 1:
     print("\n".join(check.__name__ for check in CHECKS))

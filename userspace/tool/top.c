@@ -177,6 +177,8 @@ static void print_rows(const struct sample *now, const struct sample *before,
 	free(order);
 }
 
+#define HIDDEN "%zu processes are somebody else's: root sees them all"
+
 static void print_total(const struct sample *now, const struct sample *before)
 {
 	struct rates rates = total_rates(now, before);
@@ -186,8 +188,7 @@ static void print_total(const struct sample *now, const struct sample *before)
 	       now->totals.resident * page_size() / 1024, rates.faults, rates.dropped,
 	       rates.refaulted, rates.recycled, rates.waits);
 	if (now->hidden)
-		printf("%zu processes are somebody else's: root sees them all\n",
-		       now->hidden);
+		printf(HIDDEN "\n", now->hidden);
 }
 
 /* What is left of the window below draw()'s other lines, and above the last. */
@@ -205,7 +206,7 @@ static void draw(const struct sample *now, const struct sample *before)
 	/* Home, and erase what is below: no flicker. */
 	printf("\033[H\033[J");
 	print_total(now, before);
-	putchar('\n');
+	puts("Press q to end it.");
 	print_header();
 	print_rows(now, before, terminal_rows());
 }
@@ -369,6 +370,19 @@ static void show_last(struct top *top, const struct sample *now,
 	print_total(now, before);
 }
 
+/* Whoever reads the rows reads nothing else: what explains them is on stderr. */
+static void show_rows(const struct sample *now, const struct sample *before,
+		      bool first)
+{
+	if (first && now->hidden)
+		complain(HIDDEN, now->hidden);
+	if (first)
+		print_header();
+	else
+		putchar('\n');
+	print_rows(now, before, SIZE_MAX);
+}
+
 static void show(struct top *top, const struct sample *now,
 		 const struct sample *before, long round)
 {
@@ -379,9 +393,7 @@ static void show(struct top *top, const struct sample *now,
 	} else if (top->terminal) {
 		draw(now, before);
 	} else {
-		if (!round)
-			print_header();
-		print_rows(now, before, SIZE_MAX);
+		show_rows(now, before, !round);
 	}
 }
 
@@ -473,7 +485,8 @@ const struct command top_command = {
 "it is in memory, how much mapped, how much pinned by the program (LOCKED); how\n"
 "many pages per second are made resident (FAULT/s), dropped, and wanted again\n"
 "after that (REFAULT/s, among the faults), and how often somebody waited for\n"
-"memory. In a terminal it redraws until you press q; piped, it prints rows.\n\n"
+"memory. In a terminal it redraws until you press q; piped, it prints rows, and\n"
+"an empty line between two looks.\n\n"
 "  -d, --delay SECONDS   between two looks; default 1\n"
 "  -n, --iterations N    end after so many; of a terminal's, the last one stays\n"
 "  -j, --json            one JSON object a line for each look\n\n"

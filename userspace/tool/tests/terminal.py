@@ -82,6 +82,8 @@ def it_redraws_until_q():
     top.until(draws(4), "four screens")
     expect(top.said.startswith(SCREEN), True)
     expect(len(processes(top)) > 0, True)
+    expect([line for line in last(top) if re.search(r"\bq\b", line)],
+           ["Press q to end it."])
     top.key(b"x")
     top.key(b"q")
     top.end()

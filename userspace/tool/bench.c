@@ -185,6 +185,19 @@ static int measure(struct bench *bench)
 	return bench->failed ? FAILED : DONE;
 }
 
+/* Why there is no device to try, and what could be tried instead. */
+static int explain_start(int err)
+{
+	int status = explain_device(err);
+	struct droppable *ctx;
+
+	if (!droppable_open(&ctx, DROPPABLE_NATIVE_ONLY)) {
+		droppable_close(ctx);
+		hint("This kernel has MAP_DROPPABLE itself:  droppable bench --native");
+	}
+	return status;
+}
+
 static int start(struct bench *bench, bool native)
 {
 	int err = droppable_open(&bench->ctx, native ? DROPPABLE_NATIVE_ONLY :
@@ -200,7 +213,7 @@ static int start(struct bench *bench, bool native)
 		return err == -EPERM || err == -EACCES ? NO_PERMISSION : FAILED;
 	}
 	if (err)
-		return explain_device(err);
+		return explain_start(err);
 	status = measure(bench);
 	droppable_close(bench->ctx);
 	return status;
@@ -255,6 +268,7 @@ const struct command bench_command = {
 "  -n, --native    the kernel's own MAP_DROPPABLE instead of the device\n"
 "  -j, --json      one JSON object; times in nanoseconds per page\n\n"
 "One run is no measurement: a busy machine, or a virtual one, varies by half.\n\n"
-"Exit status: 0 all checks passed; 1 one failed; 3 there is no such memory here.\n",
+"Exit status: 0 all checks passed; 1 one failed, or couldn't be made; 3 there is\n"
+"no such memory here; 4 no permission.\n",
 	.run = run,
 };

@@ -281,6 +281,7 @@ const struct command status_command = {
 "and what happened to it since the module was loaded, in pages and events; and\n"
 "what either kind of memory guarantees, in libdroppable's words.\n\n"
 "  -j, --json  the same as one JSON object; resident in pages\n\n"
-"Exit status: 0 the device can be used; 3 there is none; 4 no permission.\n",
+"Exit status: 0 the device can be used; 1 it can't, or is something else; 3 there\n"
+"is none; 4 no permission.\n",
 	.run = run,
 };

@@ -10,6 +10,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -29,8 +30,8 @@ static struct {
 	int mmap, ioctl;
 } refused;
 
-/* Calls, other than mmap() and munmap(). */
-static int others;
+/* Calls, other than mmap() and munmap(), by their first letters. */
+static char others[64];
 
 static int tests, failed;
 
@@ -106,12 +107,24 @@ static long answer_fcntl(va_list args)
 	return fcntl(fd, command, va_arg(args, int));
 }
 
+static void note(char letter)
+{
+	size_t length = strlen(others);
+
+	if (length < sizeof(others) - 1)
+		others[length] = letter;
+}
+
+static void forget(void)
+{
+	memset(others, 0, sizeof(others));
+}
+
 static long answer(long number, ...)
 {
 	va_list args;
 	long result;
 
-	others += number != SYS_mmap && number != SYS_munmap;
 	va_start(args, number);
 	switch (number) {
 	case SYS_mmap:
@@ -121,15 +134,19 @@ static long answer(long number, ...)
 		result = answer_munmap(args);
 		break;
 	case SYS_openat:
+		note('o');
 		result = dup(the_device);
 		break;
 	case SYS_ioctl:
+		note('i');
 		result = answer_ioctl(args);
 		break;
 	case SYS_fcntl:
+		note('f');
 		result = answer_fcntl(args);
 		break;
 	case SYS_close:
+		note('c');
 		result = close(va_arg(args, int));
 		break;
 	default:
@@ -167,10 +184,10 @@ static void maps(const char *what)
 
 	ok(!try(), what);
 	before = open_descriptors();
-	others = 0;
+	forget();
 	for (int i = 0; i < TIMES; i++)
 		try();
-	ok(!others && open_descriptors() == before,
+	ok(!*others && open_descriptors() == before,
 	   "by nothing but mmap() and munmap()");
 }
 
@@ -179,11 +196,13 @@ static void refuses(int map_error, int ioctl_error, const char *what)
 {
 	int before = open_descriptors(), had = device_fd, good = 1;
 
+	forget();
 	refused.mmap = map_error;
 	refused.ioctl = ioctl_error;
 	for (int i = 0; i < TIMES; i++)
 		good &= try() == map_error;
 	ok(good && device_fd == had && open_descriptors() == before, what);
+	ok(!others[strspn(others, "i")], "by no other call than ioctl()");
 	refused.mmap = refused.ioctl = 0;
 	ok(!try() && device_fd == had, "and when that is over, it maps");
 }
@@ -297,6 +316,10 @@ int main(void)
 	refuses(EPERM, EPERM, "nor EPERM of both");
 	refuses(ENOMEM, ENOSYS, "nor ENOMEM");
 	refuses(EAGAIN, ENOSYS, "nor EAGAIN");
+	close(device_fd);
+	forget();
+	ok(!try() && !strcmp(others, "oifc"),
+	   "closed, it takes openat(), ioctl(), fcntl() and close()");
 	close(device_fd);
 	maps("closed, it is opened anew");
 	for (size_t i = 0; i < sizeof(successors) / sizeof(successors[0]); i++)

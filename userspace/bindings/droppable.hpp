@@ -13,6 +13,8 @@
 #include <droppable.h>
 
 #include <algorithm>
+#include <array>
+#include <atomic>
 #include <cerrno>
 #include <cstdint>
 #include <exception>
@@ -23,6 +25,7 @@
 #include <string_view>
 #include <system_error>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include <sys/uio.h>
@@ -201,6 +204,7 @@ class cache {
 public:
 	explicit cache(const memory &&, std::size_t = 0) = delete;
 	explicit cache(const memory &mem, std::size_t capacity = 0)
+		: forgets_(new forgets())
 	{
 		droppable_cache *c;
 
@@ -211,12 +215,13 @@ public:
 
 	/*
 	 * build() gives bytes.  What it throws is thrown here, after the
-	 * library, which is C, has returned.
+	 * library, which is C, has returned.  stats() count a build of more
+	 * than 4096 bytes as failed, though it is kept, and never as unstored.
 	 */
 	template <typename Build>
 	bytes get_or_build(std::string_view key, Build &&build)
 	{
-		call<Build> how{ &build, {}, {}, false };
+		call<Build> how{ this, &build, {}, {}, false };
 		bytes buf(4096);
 		std::size_t len = 0;
 		int err;
@@ -228,6 +233,8 @@ public:
 				buf.size(), &len);
 			if (how.thrown)
 				std::rethrow_exception(how.thrown);
+			if (how.built)
+				return std::move(how.value);
 			if (err != -ENOBUFS)
 				break;
 			buf.resize(len);
@@ -254,8 +261,10 @@ public:
 			});
 	}
 
+	/* Whether it was there.  What is being built for it isn't kept. */
 	bool forget(std::string_view key)
 	{
+		++forgets_of(key);
 		return !droppable_cache_forget(cache_.get(), key.data(),
 					       key.size());
 	}
@@ -272,36 +281,69 @@ public:
 
 private:
 	template <typename Build> struct call {
+		cache *self;
 		std::remove_reference_t<Build> *build;
 		std::exception_ptr thrown;
-		bytes value; /* built, and waiting for a larger buffer */
+		bytes value;
 		bool built;
 
 		static int trampoline(const void *key, std::size_t key_len,
 				      void *buf, std::size_t size,
 				      std::size_t *len, void *arg) noexcept
 		{
-			auto *self = static_cast<call *>(arg);
+			auto *how = static_cast<call *>(arg);
+			const std::string_view name(
+				static_cast<const char *>(key), key_len);
+			const unsigned int was = how->self->forgets_of(name);
 
 			try {
-				if (!self->built)
-					self->value = (*self->build)(
-						std::string_view(
-						static_cast<const char *>(key),
-						key_len));
-				self->built = true;
+				how->value = (*how->build)(name);
+				how->built = true;
 			} catch (...) {
-				self->thrown = std::current_exception();
+				how->thrown = std::current_exception();
 				return -ECANCELED;
 			}
-			*len = self->value.size();
-			if (*len > size)
+			*len = how->value.size();
+			if (*len > size) {
+				how->self->keep(name, how->value, was);
 				return -ENOBUFS;
-			std::copy(self->value.begin(), self->value.end(),
+			}
+			std::copy(how->value.begin(), how->value.end(),
 				  static_cast<unsigned char *>(buf));
 			return 0;
 		}
 	};
+
+	/*
+	 * The library keeps nothing of a build that says -ENOBUFS, and who
+	 * waits for it would build it again, one after the other.  So it is put
+	 * in while they still wait: a builder is called without any lock.
+	 *
+	 * Not if it was forgotten meanwhile.  After the first look here, either
+	 * forget() finds what was put, or the second look finds that there was
+	 * a forget(); who asks between these two can get the old value.
+	 */
+	void keep(std::string_view key, const bytes &value, unsigned int was)
+	{
+		if (forgets_of(key) == was &&
+		    !droppable_cache_put(cache_.get(), key.data(), key.size(),
+					 value.data(), value.size()) &&
+		    forgets_of(key) != was)
+			droppable_cache_forget(cache_.get(), key.data(),
+					       key.size());
+	}
+
+	/*
+	 * Calls of forget().  No lock, or a child of fork() might find it held.
+	 * Keys share a count, so it can say that one was forgotten that wasn't.
+	 */
+	using forgets = std::array<std::atomic<unsigned int>, 256>;
+	std::atomic<unsigned int> &forgets_of(std::string_view key)
+	{
+		return (*forgets_)[std::hash<std::string_view>()(key) %
+				   forgets_->size()];
+	}
+
 	struct closer {
 		void operator()(droppable_cache *c) const
 		{
@@ -309,6 +351,7 @@ private:
 		}
 	};
 	std::unique_ptr<droppable_cache, closer> cache_;
+	std::unique_ptr<forgets> forgets_; /* so that a cache can be moved */
 };
 
 } // namespace dropmem

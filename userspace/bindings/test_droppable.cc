@@ -2,8 +2,11 @@
 /* Tests, and an example, of droppable.hpp: exits with the number of faults. */
 #include <droppable.hpp>
 
+#include <atomic>
+#include <chrono>
 #include <cstdio>
 #include <stdexcept>
+#include <thread>
 
 static int faults;
 
@@ -18,6 +21,57 @@ static void expect(bool good, const char *what)
 struct point {
 	double x, y;
 };
+
+/* Waits for it, but not for ever. */
+template <typename True> static void until(True &&yes)
+{
+	for (int i = 0; i < 20000 && !yes(); i++)
+		std::this_thread::sleep_for(std::chrono::milliseconds(1));
+}
+
+/* Several threads want the same; the first builds when the others wait. */
+static void test_one_builds(const dropmem::memory &mem, std::size_t size)
+{
+	const unsigned int n = 6;
+	dropmem::cache cache(mem, 64 << 20);
+	std::atomic<unsigned int> built{ 0 }, got{ 0 };
+	std::vector<std::thread> threads;
+
+	auto get = [&] {
+		auto value = cache.get_or_build("key", [&](std::string_view) {
+			built++;
+			until([&] { return cache.stats().waits == n - 1; });
+			return dropmem::bytes(size, 'x');
+		});
+		got += value == dropmem::bytes(size, 'x');
+	};
+	threads.emplace_back(get);
+	until([&] { return built > 0; });
+	while (threads.size() < n)
+		threads.emplace_back(get);
+	for (auto &thread : threads)
+		thread.join();
+	expect(got == n, "all get it");
+	expect(built == 1, "one builds");
+	expect(cache.stats().misses == 1 && cache.stats().hits == n - 1,
+	       "a miss, and hits");
+}
+
+/* It may be made from what isn't so any more. */
+static void test_forget_while_it_is_built(const dropmem::memory &mem)
+{
+	dropmem::cache cache(mem);
+	dropmem::cache moved(std::move(cache));
+	const dropmem::bytes old(5000, 'o'), fresh(5000, 'f');
+
+	auto value = moved.get_or_build("key", [&](std::string_view key) {
+		moved.forget(key);
+		return old;
+	});
+	expect(value == old, "what was forgotten is returned");
+	expect(moved.get_or_build("key", [&](std::string_view) {
+		return fresh; }) == fresh, "but not kept");
+}
 
 int main()
 {
@@ -91,5 +145,10 @@ int main()
 	} catch (const std::system_error &e) {
 		expect(e.code().value() == EINVAL, "are EINVAL");
 	}
+	/* Of memory that nobody but the cache takes back. */
+	dropmem::memory kept(DROPPABLE_FALLBACK_ONLY);
+	for (std::size_t size : { 4000, 10000, 1 << 20 })
+		test_one_builds(kept, size);
+	test_forget_while_it_is_built(kept);
 	return faults;
 }

@@ -149,7 +149,7 @@ example() {
 # shellcheck disable=SC2086
 wrapper() { # STANDARD
 	"$CXX" -std="$1" $W1 -o "$tmp/wrapper" bindings/test_droppable.cc \
-		-L "$P/lib" -ldroppable &&
+		-L "$P/lib" -ldroppable -pthread &&
 		LD_LIBRARY_PATH="$P/lib" "$tmp/wrapper"
 }
 if command -v "$CXX" >/dev/null; then

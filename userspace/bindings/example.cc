@@ -32,11 +32,20 @@ static dropmem::bytes count_words(std::string_view path)
 	return { s.begin(), s.end() };
 }
 
+/*
+ * 0, as much as the machine has, is for memory that the kernel takes back.  What
+ * stands in for that on other machines would fill memory and swap.
+ */
+static std::size_t capacity(const dropmem::memory &mem)
+{
+	return mem.guarantees() & DROPPABLE_G_DROPPABLE ? 0 : 64 << 20;
+}
+
 int main(int argc, char **argv)
 {
 	try {
 		dropmem::memory mem(DROPPABLE_OR_FALLBACK);
-		dropmem::cache cache(mem);
+		dropmem::cache cache(mem, capacity(mem));
 
 		/* The first line says what kind of memory that is. */
 		const std::string what = mem.describe();

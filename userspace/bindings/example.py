@@ -17,9 +17,16 @@ def pack(path):
         return zlib.compress(file.read(), 9)
 
 
+def open_cache(memory):
+    """One that grows until the kernel takes some of it back: if it does.  What
+    stands in for that on other machines fills memory and swap."""
+    return droppable.Cache(
+        memory, 0 if "droppable" in memory.guarantees else 64 << 20)
+
+
 def main(paths):
     memory = droppable.Memory(droppable.OR_FALLBACK)
-    cache = droppable.Cache(memory)
+    cache = open_cache(memory)
     # The first line says what kind of memory that is.
     print(memory.describe().splitlines()[0], file=sys.stderr)
     for path in paths:

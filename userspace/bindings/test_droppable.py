@@ -10,6 +10,7 @@ import time
 import unittest
 
 import droppable
+import example
 
 
 class Interrupted(BaseException):
@@ -337,6 +338,12 @@ class Test(unittest.TestCase):
                 os._exit(got != b"value" * 2)
         self.assertEqual(got, b"value" * 2)
         self.assertEqual(os.waitpid(pids[0], 0)[1], 0)
+
+    def test_example(self):
+        """Its cache has an end where the kernel takes nothing back."""
+        memory = droppable.Memory(droppable.FALLBACK_ONLY)
+        self.assertLessEqual(example.open_cache(memory).stats()["capacity"],
+                             64 << 20)
 
 
 if __name__ == "__main__":

@@ -110,7 +110,11 @@ class Memory:
 
 
 class Buffer:
-    """Some bytes, at least one.  Not a bytes-like object, on purpose."""
+    """Some bytes, at least one.  Not a bytes-like object, on purpose.
+
+    A little less than 16 MiB at most: 4096 pages, less 8 bytes each.  More is
+    OSError, EFBIG, "File too large", and has to go into several buffers.
+    """
 
     def __init__(self, memory, data):
         self._memory, self._pool, self._ref = memory, _void(), _Ref()
@@ -127,7 +131,11 @@ class Buffer:
         return self._ref.len
 
     def write(self, data):
-        """Takes the place of what was there; one thread at a time."""
+        """Takes the place of what was there; one thread at a time.
+
+        There is room for as many bytes as it was made with.  More may be
+        OSError, EFBIG: then what was there stays; make another Buffer.
+        """
         data, ref = _copy(data), _Ref()
         if not data:
             raise ValueError("a buffer has at least one byte")

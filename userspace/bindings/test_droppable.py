@@ -76,6 +76,25 @@ class Test(unittest.TestCase):
                 with self.assertRaises(ValueError):
                     buffer.read(start, length)
 
+    def test_buffer_is_full(self):
+        """As many bytes as it was made with fit; what is too long changes
+        nothing."""
+        # Of memory that nobody but the buffer takes back.
+        memory = droppable.Memory(droppable.FALLBACK_ONLY)
+        most = 4096 * (os.sysconf("SC_PAGESIZE") - 8)
+        for size in 1, 100000, most:
+            buffer = droppable.Buffer(memory, b"0" * size)
+            for digit in b"1", b"2", b"3":
+                buffer.write(digit * size)
+                self.assertEqual(buffer.read(), digit * size)
+            with self.assertRaises(OSError) as caught:
+                buffer.write(b"4" * (most + 1))
+            self.assertEqual(caught.exception.errno, errno.EFBIG)
+            self.assertEqual(buffer.read(), b"3" * size)
+        with self.assertRaises(OSError) as caught:
+            droppable.Buffer(memory, b"0" * (most + 1))
+        self.assertEqual(caught.exception.errno, errno.EFBIG)
+
     def test_buffer_gives_no_view(self):
         buffer = droppable.Buffer(self.memory, b"secret")
         for view in memoryview, bytes, bytearray:

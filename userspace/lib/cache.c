@@ -49,6 +49,7 @@ struct flight {
 	pthread_t thread;
 	struct flight *next;
 	int inner; /* he is building another one, further up; -1: not known */
+	int late; /* locked: the key was put or forgotten since it began */
 };
 
 struct shard {
@@ -295,8 +296,39 @@ static int fetch(struct droppable_cache *c, const uint64_t hash[2], void *buf,
 	return 0;
 }
 
+/*
+ * From here on what is being built for @hash is out of date: who builds it may
+ * have looked at what it is built from before that changed.  He returns it to
+ * his own caller, who had asked by then; nobody else gets it, so it isn't
+ * stored, and who waits for it looks again.  With the lock held in which the
+ * index changes, or it could be stored in between.
+ */
+static void outdate(struct droppable_cache *c, const uint64_t hash[2])
+{
+	struct flight *f = c->shard[shard_of(hash)].flights;
+
+	for (; f; f = f->next)
+		if (f->hash[0] == hash[0] && f->hash[1] == hash[1])
+			f->late = 1;
+	guard_wake(&c->guarded, shard_of(hash));
+}
+
+/*
+ * One that isn't there was made before this child was: what was put meanwhile
+ * can't have told it.
+ */
+static int is_late(const struct shard *s, const struct flight *flight)
+{
+	struct flight *f = s->flights;
+
+	while (f && f != flight)
+		f = f->next;
+	return !f || f->late;
+}
+
+/* What @f has built, or what somebody puts, if that is NULL. */
 static int store(struct droppable_cache *c, const uint64_t hash[2],
-		 const void *data, size_t len)
+		 const void *data, size_t len, const struct flight *f)
 {
 	struct droppable_ref ref = { .gen = NO_BYTES }, was;
 	unsigned int i = shard_of(hash);
@@ -307,7 +339,12 @@ static int store(struct droppable_cache *c, const uint64_t hash[2],
 	if (err)
 		return err;
 	guard_lock(&c->guarded, i);
-	err = insert(c, &c->shard[i], hash, &ref, &was);
+	if (f && is_late(&c->shard[i], f))
+		err = -ESTALE;
+	else
+		err = insert(c, &c->shard[i], hash, &ref, &was);
+	if (!err && !f)
+		outdate(c, hash);
 	guard_unlock(&c->guarded, i);
 	forget_object(c, err ? &ref : &was);
 	return err;
@@ -315,7 +352,7 @@ static int store(struct droppable_cache *c, const uint64_t hash[2],
 
 /* --- building, by one thread for each key --- */
 
-/* Of whichever thread, if @thread is NULL. */
+/* One of @thread; if that is NULL, one to wait for, of whichever. */
 static struct flight *find_flight(struct shard *s, const uint64_t hash[2],
 				  const pthread_t *thread)
 {
@@ -323,9 +360,16 @@ static struct flight *find_flight(struct shard *s, const uint64_t hash[2],
 
 	for (f = s->flights; f; f = f->next)
 		if (f->hash[0] == hash[0] && f->hash[1] == hash[1] &&
-		    (!thread || pthread_equal(f->thread, *thread)))
+		    (thread ? pthread_equal(f->thread, *thread) : !f->late))
 			break;
 	return f;
+}
+
+/* With the lock held. */
+static void add_flight(struct shard *s, struct flight *f)
+{
+	f->next = s->flights;
+	s->flights = f;
 }
 
 /* Only the thread itself adds to what it is building, so that doesn't change. */
@@ -361,7 +405,7 @@ static int try_flight(struct droppable_cache *c, struct flight *f)
 	guard_lock(&c->guarded, i);
 	other = find_flight(s, f->hash, NULL);
 	e = lookup(s, f->hash);
-	if (other && find_flight(s, f->hash, &f->thread)) {
+	if (find_flight(s, f->hash, &f->thread)) {
 		err = -EDEADLK;
 	} else if (other && f->inner < 0) {
 		err = -EINPROGRESS;
@@ -377,8 +421,7 @@ static int try_flight(struct droppable_cache *c, struct flight *f)
 			s->st.rebuilt++;
 		else
 			s->st.misses++;
-		f->next = s->flights;
-		s->flights = f;
+		add_flight(s, f);
 	}
 	guard_unlock(&c->guarded, i);
 	return err;
@@ -395,8 +438,19 @@ static int begin_flight(struct droppable_cache *c, struct flight *f)
 	return err;
 }
 
+/* After MAX_ROUNDS in vain: whoever else is building it. */
+static void insist(struct droppable_cache *c, struct flight *f)
+{
+	unsigned int i = shard_of(f->hash);
+
+	guard_lock(&c->guarded, i);
+	c->shard[i].st.rebuilt++;
+	add_flight(&c->shard[i], f);
+	guard_unlock(&c->guarded, i);
+}
+
 static void end_flight(struct droppable_cache *c, struct flight *f, int built,
-		       int stored, int flying)
+		       int stored)
 {
 	unsigned int i = shard_of(f->hash);
 	struct shard *s = &c->shard[i];
@@ -411,7 +465,6 @@ static void end_flight(struct droppable_cache *c, struct flight *f, int built,
 		}
 	s->st.failed += !built;
 	s->st.unstored += built && !stored;
-	s->st.rebuilt += !flying; /* after MAX_ROUNDS in vain */
 	guard_wake(&c->guarded, i);
 	guard_unlock(&c->guarded, i);
 }
@@ -419,7 +472,7 @@ static void end_flight(struct droppable_cache *c, struct flight *f, int built,
 static int build_value(struct droppable_cache *c, struct flight *f,
 		       const void *key, size_t key_len,
 		       droppable_build_fn *build, void *arg, void *buf,
-		       size_t size, size_t *len, int flying)
+		       size_t size, size_t *len)
 {
 	size_t n = 0;
 	int err;
@@ -429,8 +482,7 @@ static int build_value(struct droppable_cache *c, struct flight *f,
 		err = -EOVERFLOW; /* at the least */
 	if (!err || err == -ENOBUFS)
 		*len = n;
-	end_flight(c, f, !err, !err && !store(c, f->hash, buf, n),
-		   flying);
+	end_flight(c, f, !err, !err && !store(c, f->hash, buf, n, f));
 	return err;
 }
 
@@ -459,8 +511,9 @@ int droppable_cache_get_or_build(struct droppable_cache *c, const void *key,
 	}
 	if (err == -EDEADLK)
 		return err;
-	return build_value(c, &f, key, key_len, build, arg, buf, size, len,
-			   !err);
+	if (err)
+		insist(c, &f);
+	return build_value(c, &f, key, key_len, build, arg, buf, size, len);
 }
 
 int droppable_cache_get(struct droppable_cache *c, const void *key,
@@ -530,7 +583,7 @@ int droppable_cache_put(struct droppable_cache *c, const void *key,
 	if (!c || (!key && key_len) || (!data && len))
 		return -EINVAL;
 	hash_key(c, key, key_len, hash);
-	return store(c, hash, data, len);
+	return store(c, hash, data, len, NULL);
 }
 
 int droppable_cache_forget(struct droppable_cache *c, const void *key,
@@ -551,6 +604,7 @@ int droppable_cache_forget(struct droppable_cache *c, const void *key,
 		ref = e->ref;
 		erase(c->shard[i].table, e);
 	}
+	outdate(c, hash); /* also if there is nothing yet */
 	guard_unlock(&c->guarded, i);
 	if (!e)
 		return -ENODATA;

@@ -753,8 +753,9 @@ struct droppable_cache;
  * @arg:		as given to droppable_cache_get_or_build()
  *
  * Called without any lock, by one thread at a time for each key, or by several if
- * they are in another build() already.  It may use the cache for other keys.  It
- * has to return: no longjmp(3), no exception.
+ * they are in another build() already, or if the key was put or forgotten since
+ * the others began.  It may use the cache for other keys.  It has to return: no
+ * longjmp(3), no exception.
  *
  * Returns 0; -ENOBUFS if @size is too small; anything else is passed on.
  */
@@ -807,6 +808,11 @@ void droppable_cache_close(struct droppable_cache *cache);
  * called by a build() of the same cache, so that no two of them wait for each
  * other.  A value that can't be kept, because it is too large for the cache or
  * there is no memory for the index, is returned all the same.
+ *
+ * Whoever calls this when droppable_cache_put() or droppable_cache_forget() has
+ * returned gets no value of that key whose build() began before.  Such a
+ * build() isn't waited for, and its value is returned to its own caller but not
+ * kept.
  *
  * Returns 0, or
  *	-EINVAL		a pointer is NULL
@@ -879,7 +885,8 @@ int droppable_cache_unpin(struct droppable_cache *cache,
  * @data:	the value; NULL only if len is 0
  * @len:	bytes
  *
- * Takes the place of what was there for this key.
+ * Takes the place of what was there for this key, and of what a build() that is
+ * under way for it is going to return.
  *
  * Returns 0, or
  *	-EINVAL		a pointer is NULL
@@ -896,7 +903,9 @@ int droppable_cache_put(struct droppable_cache *cache, const void *key,
  * @key:	any bytes; NULL only if key_len is 0
  * @key_len:	bytes
  *
- * A build() that is under way for the key isn't stopped: its value is kept.
+ * When what a value is built from changes: change that first, then call this.
+ * A build() that is under way for the key isn't stopped, but what it returns
+ * isn't kept, also if this returns -ENODATA.
  *
  * Returns 0, or
  *	-ENODATA	it wasn't there; or not any more, as far as is known
@@ -912,6 +921,8 @@ int droppable_cache_forget(struct droppable_cache *cache, const void *key,
  * @cache:	the cache
  *
  * As if the kernel had (line 22): each is built again when it is asked for.
+ * That doesn't make a value out of date: what a build() that is under way
+ * returns is kept.  For that there is droppable_cache_forget().
  *
  * Returns 0, or -EINVAL if cache is NULL, or as droppable_pool_drop().
  *
@@ -927,7 +938,8 @@ int droppable_cache_drop(struct droppable_cache *cache);
  * @dropped:	values found to be gone; for whatever reason
  * @rebuilt:	values built because they were gone
  * @failed:	builds that returned an error
- * @unstored:	values that were built and couldn't be kept
+ * @unstored:	values that were built and not kept: they couldn't be, or their
+ *		key was put or forgotten meanwhile
  * @waits:	times that a thread waited for another one to build
  * @entries:	values in the index, some of them gone by now
  * @index:	bytes of ordinary memory of the index

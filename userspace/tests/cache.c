@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -500,6 +501,127 @@ static void test_crossing(struct droppable *ctx)
 	pthread_barrier_destroy(&both);
 }
 
+/* Builds that read what they build from, and then take their time. */
+struct late {
+	struct droppable_cache *c;
+	pthread_barrier_t begun, go_on;
+	int slow; /* the next build is to wait; atomic */
+	char source; /* atomic */
+};
+
+static int build_late(const void *key, size_t key_len, void *buf, size_t size,
+		      size_t *len, void *arg)
+{
+	struct late *l = arg;
+	char read = __atomic_load_n(&l->source, __ATOMIC_RELAXED);
+
+	(void)key;
+	(void)key_len;
+	(void)size;
+	if (__atomic_exchange_n(&l->slow, 0, __ATOMIC_RELAXED)) {
+		pthread_barrier_wait(&l->begun);
+		pthread_barrier_wait(&l->go_on);
+	}
+	*(char *)buf = read;
+	*len = 1;
+	return 0;
+}
+
+/* The value, or 0. */
+static char ask(struct late *l)
+{
+	char got = 0;
+	size_t n;
+
+	if (droppable_cache_get_or_build(l->c, "k", 1, build_late, l, &got, 1,
+					 &n))
+		return 0;
+	return got;
+}
+
+static void *asker(void *arg)
+{
+	return (void *)(intptr_t)ask(arg);
+}
+
+static pthread_t start_asking(struct late *l)
+{
+	pthread_t th;
+
+	if (pthread_create(&th, NULL, asker, l))
+		abort();
+	return th;
+}
+
+static int answer_of(pthread_t th)
+{
+	void *got;
+
+	pthread_join(th, &got);
+	return (int)(intptr_t)got;
+}
+
+/* A thread that has read 'o', of which 'n' has been made by now. */
+static pthread_t start_late(struct late *l)
+{
+	pthread_t th;
+
+	__atomic_store_n(&l->source, 'o', __ATOMIC_RELAXED);
+	__atomic_store_n(&l->slow, 1, __ATOMIC_RELAXED);
+	th = start_asking(l);
+	pthread_barrier_wait(&l->begun);
+	__atomic_store_n(&l->source, 'n', __ATOMIC_RELAXED);
+	return th;
+}
+
+/* It began before: it gets the old value, and leaves the new one alone. */
+static void end_late(struct late *l, pthread_t th, const char *what)
+{
+	pthread_barrier_wait(&l->go_on);
+	is(answer_of(th), 'o', "late: who began before gets the old value");
+	is(ask(l), 'n', what);
+}
+
+/* What was put or forgotten while a build was under way isn't brought back. */
+static void test_late(struct droppable *ctx)
+{
+	struct late l = { 0 };
+	pthread_t late, waiter;
+	char got = 0;
+	size_t n;
+
+	pthread_barrier_init(&l.begun, NULL, 2);
+	pthread_barrier_init(&l.go_on, NULL, 2);
+	is(droppable_cache_open(ctx, 0, 0, &l.c), 0, "late: open");
+	alarm(60); /* rather than for ever */
+	late = start_late(&l);
+	is(droppable_cache_put(l.c, "k", 1, "n", 1), 0, "late: put");
+	is(ask(&l), 'n', "late: is there");
+	end_late(&l, late, "late: a build doesn't replace what was put");
+	is((int)counts(l.c).unstored, 1, "late: is counted");
+
+	is(droppable_cache_forget(l.c, "k", 1), 0, "late: begin anew");
+	late = start_late(&l);
+	is(droppable_cache_forget(l.c, "k", 1), -ENODATA, "late: forget");
+	end_late(&l, late, "late: nor bring back what was forgotten");
+
+	is(droppable_cache_forget(l.c, "k", 1), 0, "late: begin once more");
+	late = start_late(&l);
+	waiter = start_asking(&l);
+	while (!counts(l.c).waits)
+		usleep(1000);
+	is(droppable_cache_forget(l.c, "k", 1), -ENODATA, "late: forget again");
+	is(answer_of(waiter), 'n', "late: who waited builds it anew");
+	is(ask(&l), 'n', "late: so does who comes now");
+	end_late(&l, late, "late: and that stays");
+	is(droppable_cache_get(l.c, "k", 1, &got, 1, &n), 0, "late: is kept");
+	is((int)counts(l.c).unstored, 3, "late: all are counted");
+	alarm(0);
+	droppable_cache_close(l.c);
+	pthread_barrier_destroy(&l.begun);
+	pthread_barrier_destroy(&l.go_on);
+}
+
 static void *dropper(void *arg)
 {
 	struct looker *l = arg;
@@ -748,6 +870,7 @@ void test_cache(struct droppable *ctx)
 	test_child(ctx);
 	test_together(ctx);
 	test_crossing(ctx);
+	test_late(ctx);
 	test_pin(ctx);
 	if (LOOKS)
 		test_stress(ctx);

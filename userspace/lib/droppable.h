@@ -550,16 +550,16 @@ void droppable_pool_close(struct droppable_pool *pool);
  *		possible: a little less than 16 MiB, or than the pool
  * @ref:	out: names it
  *
- * Never fails for lack of room: something older goes.  May wait for memory, as
- * any store to droppable memory may (lines 24, 25), but without holding up the
- * pool's readers.
+ * A full pool is no failure: something older goes, but not for an object that
+ * finds no room all the same.  May wait for memory, as any store to droppable
+ * memory may (lines 24, 25), but without holding up the pool's readers.
  *
  * Returns 0, or
  *	-EINVAL		a pointer is NULL; len is 0
  *	-EFBIG		longer than possible
  *	-ENOMEM		no address space, or no ordinary memory for the index
- *	-EAGAIN		other threads are writing to all that is left, or it is
- *			pinned
+ *	-EAGAIN		it takes more pages in a row than are left between those
+ *			that are pinned, or that other threads are writing to
  *	or as droppable_map()
  *
  * Thread-safe: writers are serialized by the library, but for the copying.

@@ -296,33 +296,53 @@ static size_t find_free(struct droppable_pool *p, size_t n)
 	return page;
 }
 
+/* Whether there are @n pages of a chunk in a row that nobody is busy with. */
+static int has_row(const struct droppable_pool *p, size_t n)
+{
+	size_t total = p->nr_chunks * p->chunk_pages, row = 0, at;
+
+	for (at = 0; at < total && row < n; at++) {
+		if (at % p->chunk_pages == 0)
+			row = 0;
+		row = info_of(p, at)->busy ? 0 : row + 1;
+	}
+	return row == n;
+}
+
+/* Pages may be read as fast as the hand goes round: twice is enough. */
+static int is_spared(const struct droppable_pool *p, size_t page, int round)
+{
+	const struct info *info = info_of(p, page);
+
+	return info->gen && ((test_and_clear_read(p, page) && round < 2) ||
+			     info->busy);
+}
+
 /*
  * The pool is full of what nobody has dropped: does so itself.  The hand of a
- * clock: what was read since it last came by is passed over, once.
+ * clock: what was read since it last came by is passed over, once.  Nothing
+ * goes before there is a row of @n, or all might for an object that finds no
+ * place.
  */
 static size_t recycle(struct droppable_pool *p, size_t n)
 {
-	size_t total = p->nr_chunks * p->chunk_pages, row = 0, left, at;
-	struct info *info;
+	size_t total = p->nr_chunks * p->chunk_pages, row, at, i;
 
-	for (left = 3 * total; left--; ) {
+	if (!has_row(p, n))
+		return NO_PAGE;
+	/* Ends: with the lock held, that row stays one. */
+	for (i = row = 0; row < n; i++) {
 		at = p->hand;
 		/* On at once: what is put here now is the last to go. */
 		p->hand = (at + 1) % total;
 		if (at % p->chunk_pages == 0)
 			row = 0;
-		info = info_of(p, at);
-		if (info->gen) {
-			if (test_and_clear_read(p, at) || info->busy) {
-				row = 0;
-				continue;
-			}
-			p->recycled += free_run(p, at);
-		}
-		if (++row == n)
-			return at + 1 - n;
+		row = is_spared(p, at, (int)(i / total)) ? 0 : row + 1;
 	}
-	return NO_PAGE;
+	at = (p->hand ? p->hand : total) - n;
+	for (i = 0; i < n; i++)
+		p->recycled += free_run(p, at + i);
+	return at;
 }
 
 static size_t find_pages(struct droppable_pool *p, size_t n, int *err)

@@ -7,9 +7,12 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
+#include <semaphore.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -247,6 +250,162 @@ static void test_full(struct droppable *ctx)
 		reborn += droppable_pool_read(p, &old[i], 0, data, 1) == 0;
 	is((int)reborn, 0, "full: a reference names nothing else later");
 	droppable_pool_close(p);
+}
+
+/* How many of @n objects are there; they count as read then. */
+static int count_there(struct droppable_pool *p,
+		       const struct droppable_ref *ref, int n)
+{
+	char byte;
+	int i, there = 0;
+
+	for (i = 0; i < n; i++)
+		there += !droppable_pool_read(p, &ref[i], 0, &byte, 1);
+	return there;
+}
+
+/* Fills @n pages, with an object each. */
+static int put_pages(struct droppable_pool *p, struct droppable_ref *ref, int n)
+{
+	unsigned char *data = calloc(1, page - 8);
+	int i, err = 0;
+
+	if (!data)
+		abort();
+	for (i = 0; i < n && !err; i++)
+		err = droppable_pool_put(p, data, page - 8, &ref[i]);
+	free(data);
+	return err;
+}
+
+/* One object that takes @n pages. */
+static int put_row(struct droppable_pool *p, size_t n)
+{
+	unsigned char *data = calloc(n, page - 8);
+	struct droppable_ref ref;
+	int err;
+
+	if (!data)
+		abort();
+	err = droppable_pool_put(p, data, n * (page - 8), &ref);
+	free(data);
+	return err;
+}
+
+static int recycled(struct droppable_pool *p)
+{
+	struct droppable_pool_stats st = { 0 };
+
+	droppable_pool_stats(p, &st, sizeof(st));
+	return (int)st.recycled;
+}
+
+/* What makes room for a large object is what it takes, and nothing else. */
+static void test_row(void)
+{
+	struct droppable_ref ref[64];
+	struct droppable_pool *p;
+	struct droppable *ctx;
+	int i, hot = 0;
+
+	/* Of memory that nobody takes back. */
+	is(droppable_open(&ctx, DROPPABLE_FALLBACK_ONLY), 0, "row: memory");
+	is(droppable_pool_open(ctx, 64 * page, 0, &p), 0, "row: open");
+	is(put_pages(p, ref, 64), 0, "row: fill it");
+	for (i = 0; i < 32; i += 8)
+		hot += count_there(p, &ref[i], 1);
+	is(hot, 4, "row: read some");
+	is(put_row(p, 20), 0, "row: put what takes 20 pages");
+	is(recycled(p), 20, "row: those went, no others");
+	for (i = 0; i < 32; i += 8)
+		hot += count_there(p, &ref[i], 1);
+	is(hot, 8, "row: what was read stays");
+	is(count_there(p, ref, 64), 44, "row: and what is in no row");
+	is(put_row(p, 64), 0, "row: put what takes all, just read");
+	is(count_there(p, ref, 64), 0, "row: so all is gone");
+	droppable_pool_close(p);
+	droppable_close(ctx);
+}
+
+/*
+ * Somebody who puts an object of two pages, of which the second can't be read
+ * at first, is stopped between the two: they are busy then, as if pinned.
+ */
+static struct stopped {
+	struct droppable_pool *p;
+	unsigned char *data;
+	sem_t stopped, go_on;
+	struct droppable_ref ref;
+	int err;
+} stopped;
+
+static void on_stop(int sig)
+{
+	(void)sig;
+	mprotect(stopped.data + page, page, PROT_READ);
+	sem_post(&stopped.stopped);
+	while (sem_wait(&stopped.go_on))
+		;
+}
+
+static void *writer(void *unused)
+{
+	stopped.err = droppable_pool_put(stopped.p, stopped.data,
+					 2 * (page - 8), &stopped.ref);
+	return unused;
+}
+
+static pthread_t start_writer(void)
+{
+	pthread_t th;
+
+	stopped.data = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (stopped.data == MAP_FAILED)
+		abort();
+	memset(stopped.data, 's', 2 * page);
+	mprotect(stopped.data + page, page, PROT_NONE);
+	sem_init(&stopped.stopped, 0, 0);
+	sem_init(&stopped.go_on, 0, 0);
+	if (pthread_create(&th, NULL, writer, NULL))
+		abort();
+	while (sem_wait(&stopped.stopped))
+		;
+	return th;
+}
+
+/* For an object that there is no room for, nothing goes. */
+static void test_busy(void)
+{
+	struct sigaction stop = { .sa_handler = on_stop }, before;
+	struct droppable_ref ref[62];
+	struct droppable *ctx;
+	pthread_t th;
+
+	is(droppable_open(&ctx, DROPPABLE_FALLBACK_ONLY), 0, "busy: memory");
+	is(droppable_pool_open(ctx, 64 * page, 0, &stopped.p), 0, "busy: open");
+	if (sigaction(SIGSEGV, &stop, &before))
+		abort();
+	is(put_pages(stopped.p, ref, 31), 0, "busy: fill it");
+	th = start_writer();
+	is(put_pages(stopped.p, ref + 31, 31), 0, "busy: and beside a writer");
+	is(put_row(stopped.p, 32), -EAGAIN, "busy: no room for 32 pages");
+	is(recycled(stopped.p), 0, "busy: so none goes");
+	is(count_there(stopped.p, ref, 62), 62, "busy: read all");
+	is(put_row(stopped.p, 32), -EAGAIN, "busy: no room for all that");
+	is(recycled(stopped.p), 0, "busy: none goes now, either");
+	is(put_row(stopped.p, 31), 0, "busy: there is room for 31");
+	is(recycled(stopped.p), 31, "busy: these go");
+	is(count_there(stopped.p, ref, 62), 31, "busy: the others don't");
+	sem_post(&stopped.go_on);
+	pthread_join(th, NULL);
+	sigaction(SIGSEGV, &before, NULL);
+	is(stopped.err, 0, "busy: the writer went on");
+	is(count_there(stopped.p, &stopped.ref, 1), 1, "busy: it is there");
+	is(put_row(stopped.p, 32), 0, "busy: and there is room");
+	droppable_pool_close(stopped.p);
+	droppable_close(ctx);
+	munmap(stopped.data, 2 * page);
 }
 
 /* To drop what is gone takes nothing from who has its place. */
@@ -735,10 +894,13 @@ void test_pool(struct droppable *ctx)
 	test_sizes(ctx);
 	test_packing(ctx);
 	test_full(ctx);
+	test_row();
 	test_drop_gone(ctx);
 	test_reuse(ctx);
 	test_fork(ctx);
 	test_pins(ctx);
-	if (READS)
+	if (READS) {
+		test_busy();
 		test_pool_stress(ctx);
+	}
 }

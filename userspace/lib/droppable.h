@@ -1033,8 +1033,9 @@ void droppable_states_close(struct droppable_states *states);
  *	-EINVAL		a pointer is NULL
  *	-ENOMEM, or as droppable_map()
  *
- * Thread-safe.  Not in a signal handler, for a thread's first call.
- * Since: 0.2
+ * Thread-safe.  Not in a signal handler, before the thread's first call has
+ * returned, nor while the thread ends: a handler that interrupts destructors of
+ * thread-specific data finds the state taken away.  Since: 0.2
  */
 int droppable_state_mine(struct droppable_states *states,
 			 struct droppable_state **state) DROPPABLE_MUST_CHECK;

@@ -13,6 +13,7 @@
 #include "page.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 
@@ -100,19 +101,26 @@ static void wipe(struct droppable_state *st)
 		__atomic_store_n(&word[i], 0, DATA_STORE);
 }
 
-/* The thread ends. */
+/*
+ * The thread ends.  From here on it has no state, as far as it is told: a
+ * signal handler that asks for it takes the lock, so none may come meanwhile.
+ */
 static void give_back(void *arg)
 {
 	struct droppable_state *st = arg;
 	struct droppable_states *s = st->owner;
+	sigset_t all, before;
 
 	wipe(st);
 	st->gen = 0;
 	st->busy = 0;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
 	guard_lock(&s->guarded, 0);
 	st->next = s->free;
 	s->free = st;
 	guard_unlock(&s->guarded, 0);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
 int droppable_states_open(struct droppable *ctx, size_t size,

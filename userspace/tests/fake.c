@@ -6,8 +6,11 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -39,9 +42,14 @@ int __wrap_ioctl(int fd, unsigned long cmd, ...);
 void *__wrap_mmap(void *addr, size_t len, int prot, int flags, int fd,
 		  off_t off);
 int __wrap_madvise(void *addr, size_t len, int advice);
+int __wrap_pthread_mutex_unlock(pthread_mutex_t *mutex);
 int __real_open(const char *path, int flags, ...);
 void *__real_mmap(void *addr, size_t len, int prot, int flags, int fd,
 		  off_t off);
+int __real_pthread_mutex_unlock(pthread_mutex_t *mutex);
+
+/* This thread gets SIGUSR1 when it is about to give up a lock next. */
+static _Thread_local int interrupted;
 
 static int answer(int err)
 {
@@ -125,6 +133,15 @@ int __wrap_madvise(void *addr, size_t len, int advice)
 	}
 	fake.madvise = advice;
 	return answer(0);
+}
+
+int __wrap_pthread_mutex_unlock(pthread_mutex_t *mutex)
+{
+	if (interrupted) {
+		interrupted = 0;
+		raise(SIGUSR1);
+	}
+	return __real_pthread_mutex_unlock(mutex);
 }
 
 static void reset(void)
@@ -369,6 +386,49 @@ static void test_fallback(void)
 	droppable_close(ctx);
 }
 
+static struct droppable_states *states;
+static int handler_said;
+
+static void on_signal(int sig)
+{
+	struct droppable_state *mine;
+
+	(void)sig;
+	handler_said = droppable_state_mine(states, &mine);
+}
+
+/* Ends with a signal, while the library has its lock to take the state back. */
+static void *ender(void *unused)
+{
+	struct droppable_state *mine;
+
+	if (droppable_state_mine(states, &mine))
+		abort();
+	interrupted = 1;
+	return unused;
+}
+
+static void test_thread_end(void)
+{
+	struct droppable *ctx;
+	pthread_t th;
+
+	reset();
+	handler_said = 77;
+	is(droppable_open(&ctx, DROPPABLE_FALLBACK_ONLY), 0, "end: open");
+	is(droppable_states_open(ctx, 8, 0, &states), 0, "end: states");
+	signal(SIGUSR1, on_signal);
+	alarm(60); /* rather than for ever */
+	if (pthread_create(&th, NULL, ender, NULL))
+		abort();
+	pthread_join(th, NULL);
+	alarm(0);
+	signal(SIGUSR1, SIG_DFL);
+	is(handler_said, 0, "end: a signal doesn't find the lock taken");
+	droppable_states_close(states);
+	droppable_close(ctx);
+}
+
 int main(void)
 {
 	test_device_errors();
@@ -378,6 +438,7 @@ int main(void)
 	test_counter();
 	test_stats();
 	test_fallback();
+	test_thread_end();
 	printf("1..%d\n", test_nr);
 	return failed;
 }

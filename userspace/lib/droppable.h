@@ -799,7 +799,8 @@ void droppable_cache_close(struct droppable_cache *cache);
  * @key_len:	bytes
  * @build:	called if the value isn't there, or not there any more
  * @arg:	for build
- * @buf:	out: the value, in ordinary memory
+ * @buf:	out: the value, in ordinary memory; on failure it may hold
+ *		zeros, or what build() left there
  * @size:	bytes of buf
  * @len:	out: bytes of the value; written with 0 and -ENOBUFS
  *
@@ -833,7 +834,8 @@ int droppable_cache_get_or_build(struct droppable_cache *cache,
  * droppable_cache_get() - a value from the cache, if it is there
  *
  * As droppable_cache_get_or_build(), but instead of building returns
- *	-ENODATA	it isn't there, or not any more
+ *	-ENODATA	it isn't there, or not any more: as many bytes of buf as
+ *			it had may be zero then
  *
  * Thread-safe.  Since: 0.2
  */
@@ -920,9 +922,10 @@ int droppable_cache_forget(struct droppable_cache *cache, const void *key,
  * droppable_cache_drop() - drop all values now
  * @cache:	the cache
  *
- * As if the kernel had (line 22): each is built again when it is asked for.
- * That doesn't make a value out of date: what a build() that is under way
- * returns is kept.  For that there is droppable_cache_forget().
+ * As if the kernel had (line 22): each is built again when it is asked for,
+ * but for those without bytes, which take no droppable memory, and stay.  That
+ * doesn't make a value out of date: what a build() that is under way returns is
+ * kept.  For that there is droppable_cache_forget().
  *
  * Returns 0, or -EINVAL if cache is NULL, or as droppable_pool_drop().
  *

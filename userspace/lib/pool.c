@@ -634,7 +634,10 @@ static void release(struct droppable_pool *p, size_t page, size_t n,
 	unlock(p);
 }
 
-/* True if all pages hold the object; they are pinned, so that is for good. */
+/*
+ * True if all pages hold the object; they are pinned, so that is for good.
+ * Else nothing is stored.
+ */
 static int find_parts(const struct droppable_pool *p,
 		      const struct droppable_ref *ref, size_t page, size_t n,
 		      struct iovec *part)
@@ -643,9 +646,10 @@ static int find_parts(const struct droppable_pool *p,
 	char *mem = mem_of(p, page);
 	size_t i;
 
-	for (i = 0; i < n; i++, mem += p->page, at = PAGE_HEAD) {
-		if (!page_has(mem, ref->gen))
+	for (i = 0; i < n; i++)
+		if (!page_has(mem + i * p->page, ref->gen))
 			return 0;
+	for (i = 0; i < n; i++, mem += p->page, at = PAGE_HEAD) {
 		mark_read(p, page + i);
 		part[i].iov_base = mem + at;
 		part[i].iov_len = p->page - at < left ? p->page - at : left;

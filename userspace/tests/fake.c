@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <linux/droppable.h>
@@ -85,6 +86,7 @@ int __wrap_ioctl(int fd, unsigned long cmd, ...)
 {
 	struct droppable_drop *drop;
 	struct droppable_info *info;
+	struct droppable_pin *pin;
 	va_list ap;
 
 	(void)fd;
@@ -96,6 +98,13 @@ int __wrap_ioctl(int fd, unsigned long cmd, ...)
 		info->features = fake.features;
 		info->page_size = 4096;
 		return answer(fake.info);
+	}
+	if (cmd == DROPPABLE_IOC_PIN || cmd == DROPPABLE_IOC_UNPIN) {
+		pin = va_arg(ap, struct droppable_pin *);
+		va_end(ap);
+		if (cmd == DROPPABLE_IOC_PIN)
+			pin->id = 1;
+		return answer(0);
 	}
 	drop = va_arg(ap, struct droppable_drop *);
 	va_end(ap);
@@ -386,6 +395,35 @@ static void test_fallback(void)
 	droppable_close(ctx);
 }
 
+/* A device whose pin finds all pages, of which one was filled after a drop. */
+static void test_pin_parts(void)
+{
+	struct droppable_pool_pin pin;
+	struct iovec part[3], was[3];
+	struct droppable_pool *p;
+	struct droppable_ref ref;
+	struct droppable *ctx;
+	char data[12000] = "";
+	size_t nr = 3;
+
+	reset();
+	fake.features |= DROPPABLE_FEATURE_PIN;
+	is(droppable_open(&ctx, 0), 0, "pin: open");
+	is(droppable_pool_open(ctx, 16 * 4096, 0, &p), 0, "pin: a pool");
+	is(droppable_pool_put(p, data, sizeof(data), &ref), 0, "pin: put");
+	is(droppable_pool_pin(p, &ref, part, &nr, &pin), 0, "pin: pin");
+	is((long)nr, 3, "pin: three pages");
+	is(droppable_pool_unpin(p, &pin), 0, "pin: unpin");
+	memset((char *)part[2].iov_base - 8, 0, 8); /* its generation */
+	memset(part, 'p', sizeof(part));
+	memcpy(was, part, sizeof(part));
+	is(droppable_pool_pin(p, &ref, part, &nr, &pin), -ENODATA,
+	   "pin: the third is gone");
+	is(memcmp(part, was, sizeof(part)), 0, "pin: failure stores nothing");
+	droppable_pool_close(p);
+	droppable_close(ctx);
+}
+
 static struct droppable_states *states;
 static int handler_said;
 
@@ -438,6 +476,7 @@ int main(void)
 	test_counter();
 	test_stats();
 	test_fallback();
+	test_pin_parts();
 	test_thread_end();
 	printf("1..%d\n", test_nr);
 	return failed;

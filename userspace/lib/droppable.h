@@ -521,6 +521,11 @@ struct droppable_ref {
  * Maps nothing yet: 16 MiB at a time when needed, and 25 bytes of ordinary
  * memory for each page of that.
  *
+ * The kernel is a limit only where it takes the memory back.  Ordinary memory
+ * (DROPPABLE_BACKEND_FALLBACK) it doesn't: with 0 the pool grows there until
+ * the machine swaps, or somebody is killed.  Where DROPPABLE_G_DROPPABLE isn't
+ * given, say how much.
+ *
  * A child made by fork(2) may use it, apart from its parent, and finds it
  * empty (line 28).
  *
@@ -769,6 +774,9 @@ typedef int droppable_build_fn(const void *key, size_t key_len, void *buf,
  *		machine has, so that only the kernel's needs are a limit
  * @flags:	0
  * @cache:	out: end it with droppable_cache_close()
+ *
+ * Where DROPPABLE_G_DROPPABLE isn't given, say how much, for the reason that
+ * droppable_pool_open() tells.
  *
  * A child made by fork(2) may use it, apart from its parent, and finds it
  * empty (line 28).

@@ -328,12 +328,14 @@ static void test_row(void)
 }
 
 /*
- * Somebody who puts an object of two pages, of which the second can't be read
- * at first, is stopped between the two: they are busy then, as if pinned.
+ * Somebody who puts what lies on two pages of his own, of which the second
+ * can't be read at first, is stopped between the two.  Where he stores it is
+ * busy then, as if pinned.
  */
 static struct stopped {
 	struct droppable_pool *p;
 	unsigned char *data;
+	size_t len;
 	sem_t stopped, go_on;
 	struct droppable_ref ref;
 	int err;
@@ -350,12 +352,13 @@ static void on_stop(int sig)
 
 static void *writer(void *unused)
 {
-	stopped.err = droppable_pool_put(stopped.p, stopped.data,
-					 2 * (page - 8), &stopped.ref);
+	stopped.err = droppable_pool_put(stopped.p,
+					 stopped.data + page - stopped.len / 2,
+					 stopped.len, &stopped.ref);
 	return unused;
 }
 
-static pthread_t start_writer(void)
+static pthread_t start_writer(size_t len)
 {
 	pthread_t th;
 
@@ -364,6 +367,7 @@ static pthread_t start_writer(void)
 	if (stopped.data == MAP_FAILED)
 		abort();
 	memset(stopped.data, 's', 2 * page);
+	stopped.len = len;
 	mprotect(stopped.data + page, page, PROT_NONE);
 	sem_init(&stopped.stopped, 0, 0);
 	sem_init(&stopped.go_on, 0, 0);
@@ -387,7 +391,7 @@ static void test_busy(void)
 	if (sigaction(SIGSEGV, &stop, &before))
 		abort();
 	is(put_pages(stopped.p, ref, 31), 0, "busy: fill it");
-	th = start_writer();
+	th = start_writer(2 * (page - 8));
 	is(put_pages(stopped.p, ref + 31, 31), 0, "busy: and beside a writer");
 	is(put_row(stopped.p, 32), -EAGAIN, "busy: no room for 32 pages");
 	is(recycled(stopped.p), 0, "busy: so none goes");
@@ -403,6 +407,39 @@ static void test_busy(void)
 	is(stopped.err, 0, "busy: the writer went on");
 	is(count_there(stopped.p, &stopped.ref, 1), 1, "busy: it is there");
 	is(put_row(stopped.p, 32), 0, "busy: and there is room");
+	droppable_pool_close(stopped.p);
+	droppable_close(ctx);
+	munmap(stopped.data, 2 * page);
+}
+
+/* A page that is found dropped is its writer's until he is through. */
+static void test_dropped_busy(void)
+{
+	struct sigaction stop = { .sa_handler = on_stop }, before;
+	struct droppable_ref ref, other;
+	struct droppable *ctx;
+	size_t i, bad = 0;
+	pthread_t th;
+	char byte = 0;
+
+	is(droppable_open(&ctx, DROPPABLE_FALLBACK_ONLY), 0, "lost: memory");
+	is(droppable_pool_open(ctx, 4 * page, 0, &stopped.p), 0, "lost: open");
+	is(droppable_pool_put(stopped.p, "x", 1, &ref), 0, "lost: put");
+	if (sigaction(SIGSEGV, &stop, &before))
+		abort();
+	th = start_writer(128);
+	is(droppable_pool_drop(stopped.p, &ref), 0, "lost: drop it");
+	is(count_there(stopped.p, &ref, 1), 0, "lost: found gone");
+	is(put_pages(stopped.p, &other, 1), 0, "lost: fill another page");
+	sem_post(&stopped.go_on);
+	pthread_join(th, NULL);
+	sigaction(SIGSEGV, &before, NULL);
+	is(stopped.err, 0, "lost: the writer went on");
+	is(count_there(stopped.p, &stopped.ref, 1), 0, "lost: for nothing");
+	for (i = 0; i < page - 8; i++)
+		bad += droppable_pool_read(stopped.p, &other, i, &byte, 1) ||
+		       byte;
+	is((int)bad, 0, "lost: nobody wrote to the other");
 	droppable_pool_close(stopped.p);
 	droppable_close(ctx);
 	munmap(stopped.data, 2 * page);
@@ -883,6 +920,8 @@ static void play(struct droppable *ctx, const char *name, size_t pool_size,
 
 void test_pool_stress(struct droppable *ctx)
 {
+	test_busy();
+	test_dropped_busy();
 	play(ctx, "room enough", 0, 20480);
 	play(ctx, "a pool that is too small", 20 * page, 20480);
 	play(ctx, "several to a page", 0, 1500);
@@ -899,8 +938,6 @@ void test_pool(struct droppable *ctx)
 	test_reuse(ctx);
 	test_fork(ctx);
 	test_pins(ctx);
-	if (READS) {
-		test_busy();
+	if (READS)
 		test_pool_stress(ctx);
-	}
 }

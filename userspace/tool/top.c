@@ -386,15 +386,14 @@ static void show_rows(const struct sample *now, const struct sample *before,
 static void show(struct top *top, const struct sample *now,
 		 const struct sample *before, long round)
 {
-	if (top->json) {
+	if (top->json)
 		print_json(now, before);
-	} else if (top->terminal && round + 1 == top->rounds) {
+	else if (top->terminal && round + 1 == top->rounds)
 		show_last(top, now, before);
-	} else if (top->terminal) {
+	else if (top->terminal)
 		draw(now, before);
-	} else {
+	else
 		show_rows(now, before, !round);
-	}
 }
 
 /*

@@ -46,9 +46,10 @@
  *
  * Data that was read between two equal readings of @drops was whole, or zero if it
  * had gone before the first: let data begin with something that is never zero and
- * is stored first.  @drops may grow without a drop, if the pages turn out to be held by somebody.  One for
- * all processes that share the open file.  fork(2) is no drop: a reading from
- * before says nothing in the child.  The rest of the page is zero.
+ * is stored first.  @drops may grow without a drop, if the pages turn out to be
+ * held by somebody.  One for all processes that share the open file.  fork(2) is no
+ * drop: a reading from before says nothing in the child.  The rest of the page is
+ * zero.
  */
 struct droppable_counter {
 	__u64 drops;

@@ -376,9 +376,10 @@ int droppable_resident(const struct droppable *ctx, const void *addr,
  *		something
  *
  * It has grown before a dropped page of this handle can be read as zero (line
- * 40).  So what was read between two equal readings of it was whole; if they
- * differ, something was dropped, not necessarily what was read.  One load, no
- * system call, and ordered against the loads before and after it.
+ * 40).  So what was read between two equal readings of it was whole, or zero if it
+ * had gone before the first; if they differ, something was dropped, not
+ * necessarily what was read.  One load, no system call, and ordered against the
+ * loads before and after it.
  *
  * fork(2) is no drop: a child shares the counter, and reads zeros all the same.  A
  * reading from before says nothing there.

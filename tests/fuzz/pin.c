@@ -192,12 +192,11 @@ static bool pin_errno(int error, bool frugal)
 }
 
 /* The ioctl, with what it says of each page. */
-static bool order_pin(const struct op *op, struct held *held, uint8_t *there)
+static bool order_pin(const struct op *op, int slot, struct held *held,
+		      uint8_t *there)
 {
 	struct droppable_pin order = {
-		.addr = (uintptr_t)area_address(held->area,
-			process->areas[held->area].pages[held->first].slot,
-			held->first),
+		.addr = (uintptr_t)area_address(held->area, slot, held->first),
 		.len = held->count * PAGE,
 		.flags = op->value & 1 ? DROPPABLE_PIN_WHOLE : 0,
 		.vec = (uintptr_t)there,
@@ -239,12 +238,14 @@ bool op_pin(const struct op *op)
 	struct held held = { .file = pages->file, .area = op->area,
 			     .first = op->page, .count = op->count };
 	unsigned int free;
+	/* Once: another thread may unmap it, and then it is no address. */
+	int slot = pages->slot;
 
 	if (held.count > pages_max())
 		held.count = pages_max();
 	for (free = 0; free < PINS && pins[free].id; free++)
 		;
-	if (free == PINS || pages->slot == NOWHERE)
+	if (free == PINS || slot == NOWHERE)
 		return false;
 	for (unsigned int i = 0; i < held.count; i++) {
 		struct look look;
@@ -255,7 +256,7 @@ bool op_pin(const struct op *op)
 	}
 	/* A fault of the kernel's on it isn't tried again. */
 	memset(there, 2, sizeof(there));
-	if (!order_pin(op, &held, there))
+	if (!order_pin(op, slot, &held, there))
 		return false;
 	forget_absent(&held, there, before);
 	watch(&held, begun);

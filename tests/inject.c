@@ -387,6 +387,29 @@ TEST_WITHIN(loads, 300, "line 24: a first load reads zero whatever fails")
 	want_ge(walk(try_load), 5);
 }
 
+/* The mapping may be watched only from a later fault on, after 20 ms at least. */
+static bool try_discard(unsigned int nth)
+{
+	int fd = open_now();
+	char *area = device_map(fd, LENGTH);
+	bool failed;
+
+	fail_nth(nth);
+	fill_page(area, TAG, 1, 0);
+	failed = has_failed();
+	pause_seconds(0.1);
+	fill(area, PAGES, TAG, 2);
+	want_ok(madvise(area, LENGTH, MADV_DONTNEED));
+	want(wait_for(!file_counter(fd, "resident"), 1));
+	want_zero(area, LENGTH);
+	return failed;
+}
+
+TEST_WITHIN(discards, 300, "line 21: what is discarded goes back within a second, whatever failed at the first store")
+{
+	want_ge(walk(try_discard), 5);
+}
+
 /* Far away, so that index nodes are needed; a page may have been recycled. */
 static bool try_more(unsigned int nth)
 {

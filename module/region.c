@@ -188,10 +188,12 @@ static void region_watch(struct droppable_region *region,
 
 	mmap_assert_write_locked(vma->vm_mm);
 	reaper = droppable_reap_watch(region, vma);
-	if (IS_ERR(reaper) && PTR_ERR(reaper) != -EINTR)
-		WRITE_ONCE(region->watch_at, jiffies + WATCH_AGAIN);
-	if (IS_ERR(reaper))
+	if (IS_ERR(reaper)) {
+		/* What was pending is gone by the program's next access. */
+		if (PTR_ERR(reaper) != -EINTR)
+			WRITE_ONCE(region->watch_at, jiffies + WATCH_AGAIN);
 		return;
+	}
 	WRITE_ONCE(region->reaper, reaper);
 	if (!atomic_long_read(&region->resident))
 		return;

@@ -9,7 +9,8 @@
  *	  mutex of the mm's reaper; whoever waits for a folio lock under it has
  *	  mmap_lock for writing
  *	  folio lock of a resident folio
- *	    i_mmap_rwsem of the region's mapping, for reading
+ *	    i_mmap_rwsem of the region's mapping, for reading; for writing, by who
+ *	    has no folio lock, to wait until drops that began before are through
  *	      page table lock
  *	    xa_lock of region->folios, region->lost, file->pins or a pin's folios
  *	    lock of the list_lru

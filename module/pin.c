@@ -178,14 +178,17 @@ static void put_folio(struct folio *folio)
 static void put_folios(struct pin *pin)
 {
 	struct folio *folio;
+	bool any = false;
 	unsigned long i;
 
 	xa_for_each(&pin->folios, i, folio) {
 		put_folio(folio);
+		any = true;
 		cond_resched();
 	}
 	/* A drop may get them now. */
-	droppable_wait_wake();
+	if (any)
+		droppable_wait_wake();
 }
 
 /* One that was unlinked. */

@@ -536,7 +536,7 @@ struct folio *droppable_region_populate(struct droppable_region *region,
 	folio_get(folio);
 	err = droppable_region_insert(region, slot, index, flags, gfp);
 	if (err) {
-		droppable_slot_free(slot);
+		droppable_slot_unmake(slot);
 		folio_put(folio);
 		return ERR_PTR(err);
 	}

@@ -159,12 +159,13 @@ void droppable_slot_put(struct folio *folio)
 }
 
 /**
- * droppable_slot_free - give up the store's reference and the slot
+ * droppable_slot_unmake - undo droppable_slot_alloc()
  * @slot:	in no list and no xarray; its folio is locked, and unlocked here
  *
- * The folio itself goes when its last holder lets go.
+ * Wakes nobody: what was free before this try isn't news.  Two that each find a
+ * page and then no memory for the store would wake one another without end.
  */
-void droppable_slot_free(struct droppable_slot *slot)
+void droppable_slot_unmake(struct droppable_slot *slot)
 {
 	struct folio *folio = slot->folio;
 
@@ -174,6 +175,17 @@ void droppable_slot_free(struct droppable_slot *slot)
 	kmem_cache_free(slot_cache, slot);
 	folio_unlock(folio);
 	folio_put(folio);
+}
+
+/**
+ * droppable_slot_free - give up the store's reference and the slot
+ * @slot:	as there, and has been in a store
+ *
+ * The folio itself goes when its last holder lets go.
+ */
+void droppable_slot_free(struct droppable_slot *slot)
+{
+	droppable_slot_unmake(slot);
 	droppable_wait_wake();
 }
 

@@ -57,6 +57,7 @@ void droppable_slot_exit(void);
 
 struct droppable_slot *droppable_slot_alloc(struct vm_area_struct *vma,
 					    unsigned long address, gfp_t gfp);
+void droppable_slot_unmake(struct droppable_slot *slot);
 void droppable_slot_free(struct droppable_slot *slot);
 void droppable_slot_put(struct folio *folio);
 bool droppable_slot_scrubs(void);

@@ -62,7 +62,9 @@ processor_arguments() {
 # machine_arguments: set ARGUMENTS to what the machine is.
 # shellcheck disable=SC2054  # the commas are the emulator's
 machine_arguments() {
-	ARGUMENTS=(-accel 'tcg,thread=single' -m "$MEM"
+	local threads=single
+	[[ -z $PARALLEL ]] || threads=multi
+	ARGUMENTS=(-accel "tcg,thread=$threads" -m "$MEM"
 		-machine 'q35,usb=off' -nodefaults -no-user-config -display none
 		-no-reboot -kernel "$WORK/kernel" -initrd "$WORK/base"
 		-append "$(kernel_arguments | paste -sd' ')"

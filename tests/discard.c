@@ -8,7 +8,7 @@
  * Without init_on_alloc, which distributions switch on: it would hide a page
  * that was not cleared.
  */
-// vm: --mem 384 --smp 2 --append init_on_alloc=0
+// vm: --mem 384 --smp 2 --parallel --append init_on_alloc=0
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <linux/droppable.h>

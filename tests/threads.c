@@ -6,7 +6,7 @@
  * What goes wrong in the kernel here often shows in its log only: the run
  * fails on any warning there.
  */
-// vm: --mem 256 --smp 2
+// vm: --mem 256 --smp 2 --parallel
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <sched.h>
@@ -139,6 +139,79 @@ TEST(loads_and_stores, "line 37: one thread's load racing another's store of the
 {
 	area = mem_map(PAGES * PAGE);
 	in_threads(read_store_body);
+}
+
+/*
+ * A load of an absent page takes the memory of one that was only read some loads
+ * ago.  A thread stores to one of those, at the moment that it is taken if the
+ * processors run at the same time.
+ */
+#define READ_PAGES 4096UL
+#define BEHIND 16UL
+
+static volatile size_t reading;
+
+static volatile uint64_t *first_word(size_t page)
+{
+	return (volatile uint64_t *)(area + page * PAGE);
+}
+
+static void *store_behind(void *unused)
+{
+	uint64_t seed = 42;
+
+	(void)unused;
+	while (!stop) {
+		size_t behind = 1 + random_next(&seed) % BEHIND, at = reading;
+
+		if (at >= behind)
+			*first_word(at - behind) = at - behind + 1;
+	}
+	return NULL;
+}
+
+/* Whether there is something in a page, which then is its own. */
+static bool read_page(size_t page)
+{
+	uint64_t word = *first_word(page);
+
+	if (word && word != page + 1)
+		fail("page %zu holds what was stored to page %llu", page,
+		     (unsigned long long)word - 1);
+	return word;
+}
+
+/* Returns how many were stored to. */
+static size_t read_all(void)
+{
+	size_t stored = 0;
+
+	for (size_t i = 0; i < READ_PAGES; i++) {
+		read_page(i);
+		reading = i;
+	}
+	reading = 0;
+	for (size_t i = 0; i < READ_PAGES; i++)
+		stored += read_page(i);
+	return stored;
+}
+
+TEST(taken_from_reader, "line 12: a page stored to while another's load takes its memory, since it was only read, shows nowhere else")
+{
+	double end = race_end();
+	size_t stored = 0;
+	pthread_t thread;
+
+	area = mem_map(READ_PAGES * PAGE);
+	want_eq(pthread_create(&thread, NULL, store_behind, NULL), 0);
+	while (race_goes_on(end, stored)) {
+		stored += read_all();
+		mem_drop(area, READ_PAGES * PAGE);
+	}
+	stop = true;
+	pthread_join(thread, NULL);
+	note("%zu pages were stored to", stored);
+	want_ge(stored, 1);
 }
 
 /*

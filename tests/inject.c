@@ -710,7 +710,7 @@ TEST_WITHIN(killed, 120, "line 25: while every allocation fails SIGTERM ends it"
 TEST_WITHIN(starve_together, 120, "line 24: two that find a page each, and no memory to note it in, wait, and don't wake one another")
 {
 	struct text insert = text_of("droppable_region_insert");
-	char *page = mem_map(LENGTH) + 5 * PAGE;
+	char *area = mem_map(LENGTH);
 	bool *done = shared_map(PAGE);
 	pid_t child[2];
 	double cpu = 0;
@@ -719,7 +719,7 @@ TEST_WITHIN(starve_together, 120, "line 24: two that find a page each, and no me
 	inject("100", "0");
 	set_text("require", insert.start, insert.end);
 	for (int i = 0; i < 2; i++)
-		child[i] = starve(page, &done[i]);
+		child[i] = starve(area + 5 * PAGE, &done[i]);
 	pause_seconds(3);
 	for (int i = 0; i < 2; i++)
 		cpu -= cpu_seconds(child[i]);

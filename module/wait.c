@@ -131,6 +131,7 @@ void droppable_wait(const struct droppable_try *try)
 /**
  * droppable_wait_wake - some of our memory has been freed
  *
+ * Not for what a try that failed gives back, see droppable_slot_unmake().
  * Cheap when nobody waits; safe in reclaim.  A waiter that was about to sleep
  * when this looked is woken by its own POLL.
  */

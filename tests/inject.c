@@ -705,7 +705,7 @@ TEST_WITHIN(killed, 120, "line 25: while every allocation fails SIGTERM ends it"
  * Per cent of an emulated processor for both, with all of the kernel's checks: it is
  * 4.3 to 9.3, and was 58 while each page given back woke the other.
  */
-#define MOST 25.0
+#define MOST 15.0
 
 TEST_WITHIN(starve_together, 120, "line 24: two that find a page each, and no memory to note it in, wait, and don't wake one another")
 {

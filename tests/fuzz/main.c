@@ -174,18 +174,30 @@ static size_t most_free(void)
 	return most;
 }
 
+/* Who may have what is not free, as far as the kernel counts it. */
+static const char *const holders[] = {
+	"AnonPages", "Cached", "Buffers", "SReclaimable", "SUnreclaim",
+	"KernelStack", "PageTables", "Percpu", "VmallocUsed",
+};
+#define HOLDERS (sizeof(holders) / sizeof(*holders))
+
 struct before {
 	size_t free;
 	size_t faults, dropped, recycled, waits, pinned;
+	size_t held[HOLDERS];
 };
 
 static struct before measure(void)
 {
-	return (struct before){
+	struct before before = {
 		most_free(), device_count("faults"), device_count("dropped"),
 		device_count("recycled"), device_count("waits"),
-		device_count("pinned"),
+		device_count("pinned"), { 0 },
 	};
+
+	for (size_t i = 0; i < HOLDERS; i++)
+		before.held[i] = meminfo(holders[i]);
+	return before;
 }
 
 static void summarise(const struct before *before)
@@ -233,6 +245,13 @@ static bool memory_back(const struct before *before)
 	long long missing = (long long)before->free - (long long)most_free();
 
 	note("left over: %lld KiB", missing / 1024);
+	for (size_t i = 0; i < HOLDERS; i++) {
+		long long more = (long long)meminfo(holders[i]) -
+				 (long long)before->held[i];
+
+		if (more)
+			note("  %s: %+lld KiB", holders[i], more / 1024);
+	}
 	return missing < (long long)LEFT_OVER;
 }
 

@@ -2,8 +2,11 @@
 /*
  * However a process ends, nothing of it is left.
  * Contract line 36.
+ *
+ * When the module is unloaded at the end, the kernel says if a slot or a region of
+ * it is left over: of caches of their own, hence slab_nomerge.
  */
-// vm: --mem 256 --smp 2
+// vm: --mem 256 --smp 2 --append slab_nomerge
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <linux/droppable.h>

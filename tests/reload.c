@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// vm: --mem 256 --smp 2
+// vm: --mem 256 --smp 2 --append slab_nomerge
 /*
  * Line 36: loading and unloading the module leaves nothing over, however often.
- * What grows by 1 KiB a time is seen on every kernel; what grows by less,
- * the debug kernels' kmemleak says after the guest's last word.
+ * A slot or a region is seen by the kernel, in a cache that it did not merge with
+ * others; what else grows by 1 KiB a time on every kernel; what grows by less, the
+ * debug kernels' kmemleak says after the guest's last word.
  */
 #include <fcntl.h>
 #include <linux/droppable.h>

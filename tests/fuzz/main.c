@@ -2,9 +2,11 @@
 /*
  * A random tester with a model.  Threads and forked processes do random
  * sequences of everything that touches a mapping, while memory comes and goes;
- * a model tells for each page what it may read.  See README.md.
+ * a model tells for each page what it may read.  See README.md.  When the module is
+ * unloaded at the end, the kernel says if a slot or a region of it is left over: of
+ * caches of their own, hence slab_nomerge.
  */
-// vm: --mem 384 --smp 2 --swap 16 --timeout 150
+// vm: --mem 384 --smp 2 --swap 16 --timeout 150 --append slab_nomerge
 #define _GNU_SOURCE
 #include <getopt.h>
 #include <stdint.h>

@@ -7,7 +7,7 @@
  * whole or zero; and the next attempt works.  That nothing leaks the debug
  * kernel's kmemleak says, after the guest's last word.
  *
- * Lines 24, 26, 36 and 41, on kernels with fault injection.  The filter is the
+ * Lines 24, 26, 36, 41 and 43, on kernels with fault injection.  The filter is the
  * part of the address space that modules live in, init code too, and no other
  * module is in use: so what fails has the module on its stack.
  */
@@ -593,6 +593,173 @@ TEST_WITHIN(ioctls, 600, "line 22: each ioctl does its work, whatever fails")
 	walk(try_info);
 }
 
+/* ---- pins ---- */
+
+/* More than one index node holds; every other page is absent. */
+#define PINNED 72UL
+
+/* An open file with memory, and the id of a pin in it that has ended. */
+struct pinnable {
+	int fd;
+	char *area;
+	uint64_t ended;
+	unsigned char there[PINNED];
+};
+
+static int pin_all(struct pinnable *this, unsigned int flags, uint64_t *id)
+{
+	struct droppable_pin pin = {
+		.addr = (uintptr_t)this->area,
+		.len = PINNED * PAGE,
+		.flags = flags,
+		.vec = (uintptr_t)this->there,
+	};
+	int result = ioctl(this->fd, DROPPABLE_IOC_PIN, &pin);
+
+	*id = pin.id;
+	return result;
+}
+
+static int unpin(const struct pinnable *this, uint64_t id)
+{
+	struct droppable_unpin arg = { .id = id };
+
+	return ioctl(this->fd, DROPPABLE_IOC_UNPIN, &arg);
+}
+
+static struct pinnable pinnable(void)
+{
+	struct pinnable this = { .fd = open_now() };
+
+	want_ok(this.fd);
+	this.area = device_map(this.fd, PINNED * PAGE);
+	want_ok(pin_all(&this, 0, &this.ended));
+	want_ok(unpin(&this, this.ended));
+	want_ok(munmap(this.area, PINNED * PAGE));
+	this.area = device_map(this.fd, PINNED * PAGE);
+	return this;
+}
+
+/* By all who count it; and the id that was given out before is nobody's. */
+static void want_pinned(const struct pinnable *this, size_t pages)
+{
+	want_eq(file_counter(this->fd, "locked"), pages);
+	want_eq(process_status(getpid(), "VmPin"), pages * PAGE);
+	want_errno(unpin(this, this->ended), ENOENT);
+}
+
+/* What a drop leaves is what somebody holds. */
+static void want_held(const struct pinnable *this, size_t pages)
+{
+	struct droppable_drop drop = {
+		.addr = (uintptr_t)this->area,
+		.len = PINNED * PAGE,
+	};
+
+	want_ok(ioctl(this->fd, DROPPABLE_IOC_DROP, &drop));
+	want_eq(drop.pinned, pages);
+}
+
+/* Each step-th page is there before; with step 0 the mapping is untouched. */
+static bool pin_with(unsigned int nth, size_t step, unsigned int flags)
+{
+	struct pinnable this = pinnable();
+	uint64_t id;
+	bool failed;
+	int result, error;
+
+	for (size_t i = 0; step && i < PINNED; i += step)
+		fill_page(this.area + i * PAGE, TAG, 1, i);
+	fail_nth(nth);
+	result = pin_all(&this, flags, &id);
+	error = errno;
+	failed = has_failed();
+	if (failed && result) {
+		want_eq(error, ENOMEM);
+		want_pinned(&this, 0);
+		result = pin_all(&this, flags, &id);
+	}
+	want_ok(result);
+	want_ne(id, 0);
+	want_pinned(&this, PINNED);
+	want_held(&this, PINNED);
+	for (size_t i = 0; i < PINNED; i++) {
+		bool stored = step && i % step == 0;
+
+		want(this.there[i] == 1 || !stored);
+		want_eq(page_state(this.area + i * PAGE, TAG, 1, i),
+			stored ? PAGE_WHOLE : PAGE_ZERO);
+	}
+	want_ok(unpin(&this, id));
+	want_pinned(&this, 0);
+	want_held(&this, 0);
+	return failed;
+}
+
+static bool try_pin(unsigned int nth)
+{
+	return pin_with(nth, 2, 0);
+}
+
+static bool try_pin_first(unsigned int nth)
+{
+	return pin_with(nth, 0, 0);
+}
+
+static bool try_pin_whole(unsigned int nth)
+{
+	return pin_with(nth, 1, DROPPABLE_PIN_WHOLE);
+}
+
+TEST_WITHIN(pins, 1200, "line 43: a pin fails with ENOMEM, pins nothing and loses nothing then, and works afterwards")
+{
+	want_ge(walk(try_pin), PINNED / 2);
+	want_ge(walk(try_pin_first), PINNED);
+	want_ge(walk(try_pin_whole), 3);
+}
+
+static bool try_unpin(unsigned int nth)
+{
+	struct pinnable this = pinnable();
+	uint64_t id;
+	bool failed;
+
+	want_ok(pin_all(&this, 0, &id));
+	fail_nth(nth);
+	want_ok(unpin(&this, id));
+	failed = has_failed();
+	want_pinned(&this, 0);
+	want_held(&this, 0);
+	return failed;
+}
+
+TEST_WITHIN(unpins, 300, "line 43: the end of a pin allocates nothing in the module")
+{
+	want_eq(walk(try_unpin), 0);
+}
+
+/* ---- the rest of what touches a mapping ---- */
+
+static bool try_move(unsigned int nth)
+{
+	char *area = mem_map(LENGTH);
+	char *place = mem_map(LENGTH);
+	bool failed;
+
+	fill(area, PAGES, TAG, 1);
+	fail_nth(nth);
+	want_ok(mremap(area, LENGTH, LENGTH, MREMAP_MAYMOVE | MREMAP_FIXED,
+		       place));
+	failed = has_failed();
+	want_whole(place, PAGES, TAG, 1);
+	return failed;
+}
+
+TEST_WITHIN(moves, 300, "line 33: mremap(2) allocates nothing in the module, and loses nothing")
+{
+	want_eq(walk(try_move), 0);
+}
+
 static bool try_shrink(unsigned int nth)
 {
 	char *area = mem_map(LENGTH);
@@ -648,9 +815,25 @@ static bool try_command(unsigned int nth)
 	return failed;
 }
 
-TEST_WITHIN(commands, 300, "line 22: the command to drop everything does, whatever fails")
+static bool try_command_process(unsigned int nth)
+{
+	char *area = mem_map(LENGTH);
+	char pid[16];
+	bool failed;
+
+	snprintf(pid, sizeof(pid), "%d", getpid());
+	fill(area, PAGES, TAG, 1);
+	fail_nth(nth);
+	write_file(DEVICE_SYSFS "drop_process", pid);
+	failed = has_failed();
+	want_zero(area, LENGTH);
+	return failed;
+}
+
+TEST_WITHIN(commands, 300, "line 22: the commands that drop everything, or a process's pages, do, whatever fails")
 {
 	walk(try_command);
+	walk(try_command_process);
 }
 
 /*

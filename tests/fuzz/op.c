@@ -70,6 +70,7 @@ const struct kind kinds[] = {
 	{ "reclaim", 3, OP_PRESSURE | OP_ROOT, op_reclaim },
 	{ "caches", 3, OP_PRESSURE | OP_ROOT, op_caches },
 	{ "dropall", 2, OP_PRESSURE | OP_ROOT, op_dropall },
+	{ "dropprocess", 4, OP_PRESSURE | OP_ROOT, op_dropprocess },
 };
 
 #define KINDS (sizeof(kinds) / sizeof(kinds[0]))

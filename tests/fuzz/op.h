@@ -147,5 +147,6 @@ bool op_cgroup(const struct op *op);
 bool op_reclaim(const struct op *op);
 bool op_caches(const struct op *op);
 bool op_dropall(const struct op *op);
+bool op_dropprocess(const struct op *op);
 
 #endif /* FUZZ_OP_H */

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -351,4 +352,29 @@ bool op_dropall(const struct op *op)
 {
 	(void)op;
 	return drop_everything();
+}
+
+/* One of the youngest: a child that forks, execs or exits just now, or is gone. */
+static pid_t young_process(unsigned int back)
+{
+	char text[64];
+	char *last;
+
+	want(try_read_file("/proc/loadavg", text, sizeof(text)));
+	last = strrchr(text, ' ');
+	want(last);
+	return atoi(last + 1) - (pid_t)back;
+}
+
+bool op_dropprocess(const struct op *op)
+{
+	pid_t process = op->value & 1 ? worker :
+					young_process(op->value >> 1 & 7);
+	char text[16];
+	bool done;
+
+	snprintf(text, sizeof(text), "%d", process);
+	done = try_write_file(SYSFS "drop_process", text);
+	want(done || errno == ESRCH || (process <= 0 && errno == EINVAL));
+	return done;
 }

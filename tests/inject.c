@@ -236,7 +236,7 @@ static void sites_read(struct sites *sites)
 
 static void sites_note(const struct sites *sites, unsigned int failed)
 {
-	note("%u allocations, each failed once%s", failed,
+	note("%u attempts in which an allocation failed%s", failed,
 	     sites->count ? "; made in, or without a warning:" : "");
 	for (unsigned int i = 0; i < sites->count; i++)
 		note("  %s", sites->name[i]);
@@ -598,13 +598,66 @@ TEST_WITHIN(ioctls, 600, "line 22: each ioctl does its work, whatever fails")
 /* More than one index node holds; every other page is absent. */
 #define PINNED 72UL
 
-/* An open file with memory, and the id of a pin in it that has ended. */
+/*
+ * An open file with memory, the id of a pin in it that has ended, and one page of
+ * another mapping that is pinned: beside a pin, another's id takes an index node.
+ */
 struct pinnable {
 	int fd;
 	char *area;
 	uint64_t ended;
 	unsigned char there[PINNED];
 };
+
+/*
+ * One failure needn't do: where the index gets no node without waiting it asks once
+ * more.  So all fail from some byte of the slabs' or some page on.
+ */
+#define FAILING_TIMES 1000000
+#define SLAB_STEP 64U	/* less than any object of the module's */
+
+enum pin_failing { ONE, SLABS, FOLIOS };
+
+static void fail_from(const char *kind, unsigned int space)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%u", space);
+	set(kind, "space", text);
+	snprintf(text, sizeof(text), "%d", FAILING_TIMES);
+	set(kind, "times", text);
+	set(kind, "probability", "100");
+	write_file("/proc/self/make-it-fail", "1");
+}
+
+/* Whether any has.  Nothing fails any more. */
+static bool have_failed(const char *kind)
+{
+	char path[64], text[16];
+
+	write_file("/proc/self/make-it-fail", "0");
+	set(kind, "probability", "0");
+	snprintf(path, sizeof(path), DEBUGFS "/%s/times", kind);
+	want(try_read_file(path, text, sizeof(text)));
+	return atoi(text) < FAILING_TIMES;
+}
+
+static void begin_failing(enum pin_failing failing, unsigned int nth)
+{
+	if (failing == ONE)
+		fail_nth(nth);
+	else if (failing == SLABS)
+		fail_from("failslab", (nth - 1) * SLAB_STEP);
+	else
+		fail_from("fail_page_alloc", nth - 1);
+}
+
+static bool end_failing(enum pin_failing failing)
+{
+	if (failing == ONE)
+		return has_failed();
+	return have_failed(failing == SLABS ? "failslab" : "fail_page_alloc");
+}
 
 static int pin_all(struct pinnable *this, unsigned int flags, uint64_t *id)
 {
@@ -630,8 +683,11 @@ static int unpin(const struct pinnable *this, uint64_t id)
 static struct pinnable pinnable(void)
 {
 	struct pinnable this = { .fd = open_now() };
+	struct droppable_pin beside = { .len = PAGE };
 
 	want_ok(this.fd);
+	beside.addr = (uintptr_t)device_map(this.fd, PAGE);
+	want_ok(ioctl(this.fd, DROPPABLE_IOC_PIN, &beside));
 	this.area = device_map(this.fd, PINNED * PAGE);
 	want_ok(pin_all(&this, 0, &this.ended));
 	want_ok(unpin(&this, this.ended));
@@ -643,8 +699,8 @@ static struct pinnable pinnable(void)
 /* By all who count it; and the id that was given out before is nobody's. */
 static void want_pinned(const struct pinnable *this, size_t pages)
 {
-	want_eq(file_counter(this->fd, "locked"), pages);
-	want_eq(process_status(getpid(), "VmPin"), pages * PAGE);
+	want_eq(file_counter(this->fd, "locked"), pages + 1);
+	want_eq(process_status(getpid(), "VmPin"), (pages + 1) * PAGE);
 	want_errno(unpin(this, this->ended), ENOENT);
 }
 
@@ -661,7 +717,8 @@ static void want_held(const struct pinnable *this, size_t pages)
 }
 
 /* Each step-th page is there before; with step 0 the mapping is untouched. */
-static bool pin_with(unsigned int nth, size_t step, unsigned int flags)
+static bool pin_with(enum pin_failing failing, unsigned int nth, size_t step,
+		     unsigned int flags)
 {
 	struct pinnable this = pinnable();
 	uint64_t id;
@@ -670,13 +727,16 @@ static bool pin_with(unsigned int nth, size_t step, unsigned int flags)
 
 	for (size_t i = 0; step && i < PINNED; i += step)
 		fill_page(this.area + i * PAGE, TAG, 1, i);
-	fail_nth(nth);
+	begin_failing(failing, nth);
 	result = pin_all(&this, flags, &id);
 	error = errno;
-	failed = has_failed();
+	failed = end_failing(failing);
 	if (failed && result) {
 		want_eq(error, ENOMEM);
 		want_pinned(&this, 0);
+		/* Twice: ids that began anew would come to the old one. */
+		want_ok(pin_all(&this, flags, &id));
+		want_ok(unpin(&this, id));
 		result = pin_all(&this, flags, &id);
 	}
 	want_ok(result);
@@ -698,17 +758,17 @@ static bool pin_with(unsigned int nth, size_t step, unsigned int flags)
 
 static bool try_pin(unsigned int nth)
 {
-	return pin_with(nth, 2, 0);
+	return pin_with(ONE, nth, 2, 0);
 }
 
 static bool try_pin_first(unsigned int nth)
 {
-	return pin_with(nth, 0, 0);
+	return pin_with(ONE, nth, 0, 0);
 }
 
 static bool try_pin_whole(unsigned int nth)
 {
-	return pin_with(nth, 1, DROPPABLE_PIN_WHOLE);
+	return pin_with(ONE, nth, 1, DROPPABLE_PIN_WHOLE);
 }
 
 TEST_WITHIN(pins, 1200, "line 43: a pin fails with ENOMEM, pins nothing and loses nothing then, and works afterwards")
@@ -716,6 +776,28 @@ TEST_WITHIN(pins, 1200, "line 43: a pin fails with ENOMEM, pins nothing and lose
 	want_ge(walk(try_pin), PINNED / 2);
 	want_ge(walk(try_pin_first), PINNED);
 	want_ge(walk(try_pin_whole), 3);
+}
+
+static bool try_pin_slabs(unsigned int nth)
+{
+	return pin_with(SLABS, nth, 2, 0);
+}
+
+static bool try_pin_whole_slabs(unsigned int nth)
+{
+	return pin_with(SLABS, nth, 1, DROPPABLE_PIN_WHOLE);
+}
+
+static bool try_pin_folios(unsigned int nth)
+{
+	return pin_with(FOLIOS, nth, 2, 0);
+}
+
+TEST_WITHIN(pins_from, 1200, "line 43: likewise if all allocations fail, from any on")
+{
+	want_ge(walk(try_pin_slabs), PINNED / 2);
+	want_ge(walk(try_pin_whole_slabs), 3);
+	want_ge(walk(try_pin_folios), PINNED / 2);
 }
 
 static bool try_unpin(unsigned int nth)

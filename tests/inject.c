@@ -4,8 +4,9 @@
  * Each allocation that the module makes, or has made for it, fails once: the
  * first of a call, then the second, until the call makes no more.  No crash,
  * the documented errno or, where a fault has none, no signal and data that is
- * whole or zero; and the next attempt works.  That nothing leaks the debug
- * kernel's kmemleak says, after the guest's last word.
+ * whole or zero; and the next attempt works.  For pins also all from the first on,
+ * from the second, and so on.  That nothing leaks the debug kernel's kmemleak says,
+ * after the guest's last word.
  *
  * Lines 24, 26, 36, 41 and 43, on kernels with fault injection.  The filter is the
  * part of the address space that modules live in, init code too, and no other
@@ -149,6 +150,7 @@ static void inject(const char *percent, const char *verbose)
 	set("fail_page_alloc", "ignore-gfp-highmem", "N");
 	set("fail_page_alloc", "min-order", "0");
 	set_both("times", "-1");
+	set_both("space", "0");
 	set_both("task-filter", "Y");
 	set_both("stacktrace-depth", "32");
 	set_text("require", MODULES_START, MODULES_END);
@@ -174,6 +176,57 @@ static bool has_failed(void)
 	want(try_read_file("/proc/self/fail-nth", text, sizeof(text)));
 	fail_nth(0);
 	return atoi(text) == 0;
+}
+
+/*
+ * All from some byte of the slabs', or from some page on: one failure is not enough
+ * where the index, which got no node without waiting, asks once more.
+ */
+#define FAILING_TIMES 1000000
+#define SLAB_STEP 48U	/* the module's least object, a slot */
+
+static void fail_from(const char *kind, unsigned int space)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%u", space);
+	set(kind, "space", text);
+	snprintf(text, sizeof(text), "%d", FAILING_TIMES);
+	set(kind, "times", text);
+	set(kind, "probability", "100");
+	write_file("/proc/self/make-it-fail", "1");
+}
+
+/* Whether any has.  Nothing fails any more. */
+static bool have_failed(const char *kind)
+{
+	char path[64], text[16];
+
+	write_file("/proc/self/make-it-fail", "0");
+	set(kind, "probability", "0");
+	snprintf(path, sizeof(path), DEBUGFS "/%s/times", kind);
+	want(try_read_file(path, text, sizeof(text)));
+	return atoi(text) < FAILING_TIMES;
+}
+
+/* What an attempt has fail, and from which step on. */
+enum failing { ONE, SLABS, FOLIOS };
+
+static void begin_failing(enum failing failing, unsigned int nth)
+{
+	if (failing == ONE)
+		fail_nth(nth);
+	else if (failing == SLABS)
+		fail_from("failslab", (nth - 1) * SLAB_STEP);
+	else
+		fail_from("fail_page_alloc", nth - 1);
+}
+
+static bool end_failing(enum failing failing)
+{
+	if (failing == ONE)
+		return has_failed();
+	return have_failed(failing == SLABS ? "failslab" : "fail_page_alloc");
 }
 
 /*
@@ -609,56 +662,6 @@ struct pinnable {
 	unsigned char there[PINNED];
 };
 
-/*
- * One failure needn't do: where the index gets no node without waiting it asks once
- * more.  So all fail from some byte of the slabs' or some page on.
- */
-#define FAILING_TIMES 1000000
-#define SLAB_STEP 64U	/* less than any object of the module's */
-
-enum pin_failing { ONE, SLABS, FOLIOS };
-
-static void fail_from(const char *kind, unsigned int space)
-{
-	char text[16];
-
-	snprintf(text, sizeof(text), "%u", space);
-	set(kind, "space", text);
-	snprintf(text, sizeof(text), "%d", FAILING_TIMES);
-	set(kind, "times", text);
-	set(kind, "probability", "100");
-	write_file("/proc/self/make-it-fail", "1");
-}
-
-/* Whether any has.  Nothing fails any more. */
-static bool have_failed(const char *kind)
-{
-	char path[64], text[16];
-
-	write_file("/proc/self/make-it-fail", "0");
-	set(kind, "probability", "0");
-	snprintf(path, sizeof(path), DEBUGFS "/%s/times", kind);
-	want(try_read_file(path, text, sizeof(text)));
-	return atoi(text) < FAILING_TIMES;
-}
-
-static void begin_failing(enum pin_failing failing, unsigned int nth)
-{
-	if (failing == ONE)
-		fail_nth(nth);
-	else if (failing == SLABS)
-		fail_from("failslab", (nth - 1) * SLAB_STEP);
-	else
-		fail_from("fail_page_alloc", nth - 1);
-}
-
-static bool end_failing(enum pin_failing failing)
-{
-	if (failing == ONE)
-		return has_failed();
-	return have_failed(failing == SLABS ? "failslab" : "fail_page_alloc");
-}
-
 static int pin_all(struct pinnable *this, unsigned int flags, uint64_t *id)
 {
 	struct droppable_pin pin = {
@@ -717,7 +720,7 @@ static void want_held(const struct pinnable *this, size_t pages)
 }
 
 /* Each step-th page is there before; with step 0 the mapping is untouched. */
-static bool pin_with(enum pin_failing failing, unsigned int nth, size_t step,
+static bool pin_with(enum failing failing, unsigned int nth, size_t step,
 		     unsigned int flags)
 {
 	struct pinnable this = pinnable();
